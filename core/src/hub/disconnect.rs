@@ -1,0 +1,74 @@
+//! Why a connection is closed: one table of reason, close code, and whether the client may come back
+//! (4000–4499 may reconnect, 4500–4999 must not).
+
+/// Why we close a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// It sent what no client of ours sends, over and over.
+    Policy,
+    /// It sent a frame over `MAX_PAYLOAD_BYTES`.
+    TooBig,
+    /// Its token ran out.
+    TokenExpired,
+    /// A backend disconnected it.
+    Kicked,
+    /// It may not be in this room any more.
+    Forbidden,
+}
+
+impl DisconnectReason {
+    const fn row(self) -> (u16, &'static str) {
+        match self {
+            Self::Policy => (1008, "policy violation"),
+            Self::TooBig => (1009, "message too big"),
+            Self::TokenExpired => (4001, "token expired"),
+            Self::Kicked => (4003, "kicked"),
+            Self::Forbidden => (4503, "forbidden"),
+        }
+    }
+
+    /// The WebSocket close code.
+    pub const fn code(self) -> u16 {
+        self.row().0
+    }
+
+    /// The reason that goes with it, at most 123 bytes.
+    pub const fn text(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Whether the client was thrown out, so that its presence needs no grace.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Kicked | Self::Forbidden)
+    }
+}
+
+/// What a server answers to a client's close frame: an echo of 1000 and of 3000–4999, else a bare
+/// close (RFC 6455 §7.4: 1005, 1006 and 1015 must not be sent, and workerd refuses the others).
+pub const fn echo_of(code: u16) -> Option<u16> {
+    match code {
+        1000 | 3000..=4999 => Some(code),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closes_are_echoed_where_they_may_be() {
+        for (code, echo) in [
+            (1000, Some(1000)),
+            (1001, None),
+            (1005, None),
+            (1006, None),
+            (2999, None),
+            (3000, Some(3000)),
+            (4999, Some(4999)),
+            (5000, None),
+        ] {
+            assert_eq!(echo_of(code), echo, "{code}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Every limit of Dialtone, by name, with its arithmetic. Going past one has one defined answer: an
+//! error to whoever did it; the others lose nothing (DESIGN §3.9).
+
+/// A room's `kind`: `[a-z][a-z0-9-]{0,31}`.
+pub const MAX_KIND_LEN: usize = 32;
+/// A room's `id`: 1–128 characters of `[A-Za-z0-9_.@+:-]`.
+pub const MAX_ROOM_ID_LEN: usize = 128;
+/// A user id, as text.
+pub const MAX_USER_ID_LEN: usize = 128;
+/// A display name; longer ones are cut, for they are decoration.
+pub const MAX_NAME_LEN: usize = 128;
+/// A client's message id or idempotency key, in bytes.
+pub const MAX_CLIENT_ID_LEN: usize = 64;
+/// An event's name, in bytes.
+pub const MAX_EVENT_NAME_LEN: usize = 128;
+/// How deep an event's data may nest. Every JSON parser we know of takes 64 levels.
+pub const MAX_JSON_DEPTH: usize = 64;
+/// Grants in one token: with 128 bytes each they stay well under a 16 KiB header.
+pub const MAX_GRANTS: usize = 100;
+/// A token, in bytes: what fits the usual 16 KiB limit on all headers together.
+pub const MAX_TOKEN_LEN: usize = 8 * 1024;
+/// An HS256 secret, at least: as long as the hash (RFC 7518 §3.2).
+pub const MIN_JWT_SECRET_BYTES: usize = 32;
+/// Keys in `JWT_PUBLIC_KEYS`. A token without a known `kid` is tried against all of its family, at
+/// a fraction of a millisecond each.
+pub const MAX_PUBLIC_KEYS: usize = 32;
+/// A chat message, in characters (CONTRACT `/chat`).
+pub const MAX_CHAT_MESSAGE_CHARS: usize = 10_000;
+/// Connections that one Room object holds. workerd's own limit is 32,768 hibernatable sockets;
+/// the design's lobbies hold about 10,000.
+pub const MAX_CONNECTIONS_PER_ROOM: usize = 20_000;
+/// Connections of one user in one room: tabs and devices, with room to spare.
+pub const MAX_CONNECTIONS_PER_USER: usize = 100;
+/// Members of one room.
+pub const MAX_MEMBERS: usize = 10_000;
+/// A page of history, at most.
+pub const MAX_HISTORY_LIMIT: u32 = 200;
+/// A page of history when nobody said.
+pub const DEFAULT_HISTORY_LIMIT: u32 = 50;
+/// What `?since=` replays at most; a reader further behind is told `recovered: false` and pages
+/// through the history instead. 10,000 × a few hundred bytes stays far under the isolate's 128 MB.
+pub const MAX_REPLAY: u32 = 10_000;
+/// How many publications pile up past `HISTORY_MAX_MESSAGES` before they are pruned in one go: a
+/// row deleted is a row written, but a statement a message would be worse.
+pub const PRUNE_SLACK: u64 = 100;
+/// How long a client's message id or an idempotency key is remembered at the least.
+pub const DEDUPE_MIN_AGE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Twilio's webhook bodies (CONTRACT: one over 1 MB is a 413).
+pub const MAX_WEBHOOK_BYTES: usize = 1_000_000;
+/// Parameters of one webhook; Twilio sends about forty.
+pub const MAX_WEBHOOK_PARAMETERS: usize = 1_000;
+/// Media of one message (Twilio's own limit).
+pub const MAX_MEDIA: usize = 10;
+/// A person who dropped counts as present for so long, so that a reconnect does not flash.
+pub const PRESENCE_GRACE_MS: u64 = 5_000;
+/// A lobby that does not renew its roster entries within this loses them (no ghosts).
+pub const ROSTER_LEASE_MS: u64 = 90_000;
+/// `typing` is over by itself after this.
+pub const TYPING_MS: u64 = 3_000;
+/// A timer up to this long may live in memory; anything longer is an alarm (DESIGN §3.7).
+pub const MAX_TIMER_MS: u64 = 10_000;
+/// Leeway on `exp` and `nbf`.
+pub const TOKEN_LEEWAY_MS: u64 = 5_000;
+/// The first retry of an outbox entry; doubled each time.
+pub const OUTBOX_RETRY_MS: u64 = 1_000;
+/// The longest wait between two tries of an outbox entry.
+pub const OUTBOX_MAX_RETRY_MS: u64 = 5 * 60_000;
+/// Outbox entries under way at once; workerd allows six connections, the rest would only queue.
+pub const OUTBOX_IN_FLIGHT: usize = 6;
+/// A webhook waits this long for its message to reach the agents' rooms before it answers; it is
+/// committed already, the outbox goes on. Twilio's own time-out is 15 s.
+pub const SETTLE_TIMEOUT_MS: u64 = 3_000;

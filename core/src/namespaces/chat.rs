@@ -1,0 +1,211 @@
+//! `/chat`: a conversation between people (CONTRACT "/chat").
+
+use serde::{Deserialize, Serialize};
+
+use super::{Admission, Context, Kind, Publish, by_grant_open_or_member};
+use crate::{
+    auth::Claims,
+    error::{Code, Refusal},
+    event::Args,
+    limits::{MAX_CHAT_MESSAGE_CHARS, MAX_CLIENT_ID_LEN},
+    names::{Epoch, Offset, RoomName, UserId},
+    wire::Access,
+};
+
+/// `chat:{id}`.
+pub struct Chat;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SendMessage {
+    message: String,
+    #[serde(default, rename = "message_type")]
+    message_type: MessageType,
+    #[serde(default)]
+    client_message_id: Option<String>,
+}
+
+#[derive(Default, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MessageType {
+    #[default]
+    Text,
+    Image,
+    Document,
+}
+
+#[derive(Serialize)]
+struct NewMessage<'a> {
+    id: String,
+    #[serde(rename = "chatId")]
+    chat_id: &'a str,
+    sender_type: &'a str,
+    sender_id: &'a UserId,
+    message: &'a str,
+    message_type: MessageType,
+    created_at: String,
+}
+
+impl Kind for Chat {
+    fn namespace(&self) -> &'static str {
+        "/chat"
+    }
+
+    fn admit(&self, claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
+        if claims.has_role("admin") || claims.has_role("lsm") {
+            Admission::Granted(Access::Full)
+        } else {
+            by_grant_open_or_member(claims, room, open_kinds)
+        }
+    }
+
+    fn server_events(&self) -> &'static [&'static str] {
+        &[
+            "joined_chat",
+            "left_chat",
+            "user_joined",
+            "user_left",
+            "new_message",
+            "user_typing",
+            "messages_read",
+            "notification:received",
+        ]
+    }
+
+    fn client_event(
+        &self,
+        context: &Context<'_>,
+        event: &str,
+        args: &Args,
+    ) -> Result<Publish, Refusal> {
+        if event != "send_message" {
+            return Err(Refusal::new(
+                Code::UnknownEvent,
+                format!("`{event}` is not an event of /chat"),
+            ));
+        }
+        let sent: SendMessage = args.read()?;
+        if sent.message.trim().is_empty() {
+            return Err(Refusal::invalid("`message` is empty"));
+        }
+        if sent.message.chars().count() > MAX_CHAT_MESSAGE_CHARS {
+            return Err(Refusal::invalid(format!(
+                "`message` is longer than {MAX_CHAT_MESSAGE_CHARS} characters"
+            )));
+        }
+        if sent
+            .client_message_id
+            .as_ref()
+            .is_some_and(|id| id.is_empty() || id.len() > MAX_CLIENT_ID_LEN)
+        {
+            return Err(Refusal::invalid(format!(
+                "`clientMessageId` must be 1 to {MAX_CLIENT_ID_LEN} bytes"
+            )));
+        }
+        let payload = NewMessage {
+            id: id_at(context.epoch, context.next_offset),
+            chat_id: context.room.id(),
+            sender_type: context.role.unwrap_or("user"),
+            sender_id: context.user,
+            message: &sent.message,
+            message_type: sent.message_type,
+            created_at: context.now.rfc3339(),
+        };
+        Ok(Publish {
+            event: "new_message".to_owned(),
+            args: Args::of(&payload),
+            to_sender: true,
+            client_id: sent.client_message_id,
+        })
+    }
+
+    fn user_typing(&self, room: &RoomName, user: &UserId, is_typing: bool) -> Args {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Payload<'a> {
+            user_id: &'a UserId,
+            is_typing: bool,
+            chat_id: &'a str,
+        }
+        Args::of(&Payload {
+            user_id: user,
+            is_typing,
+            chat_id: room.id(),
+        })
+    }
+
+    fn messages_read(&self, room: &RoomName, user: &UserId, offset: Offset) -> Args {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Payload<'a> {
+            user_id: &'a UserId,
+            chat_id: &'a str,
+            offset: Offset,
+        }
+        Args::of(&Payload {
+            user_id: user,
+            chat_id: room.id(),
+            offset,
+        })
+    }
+
+    fn message_id(&self, event: &str, epoch: &Epoch, offset: Offset) -> Option<String> {
+        (event == "send_message").then(|| id_at(epoch, offset))
+    }
+}
+
+/// A message's id is its position: unique for ever, and the same again for a duplicate.
+fn id_at(epoch: &Epoch, offset: Offset) -> String {
+    format!("{epoch}-{offset}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Timestamp;
+
+    fn send(data: &str) -> Result<String, Code> {
+        let room = RoomName::parse("chat:42").unwrap();
+        let epoch = Epoch::from_random(1);
+        let user = UserId::integer(7);
+        let context = Context {
+            room: &room,
+            user: &user,
+            role: Some("customer"),
+            now: Timestamp(0),
+            epoch: &epoch,
+            next_offset: Offset(3),
+        };
+        let args: Args = serde_json::from_str(&format!("[{data}]")).unwrap();
+        Chat.client_event(&context, "send_message", &args)
+            .map(|publish| publish.args.to_array())
+            .map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn messages_are_checked_and_shaped() {
+        let long = format!(r#"{{"message":"{}"}}"#, "é".repeat(MAX_CHAT_MESSAGE_CHARS));
+        let too_long = format!(
+            r#"{{"message":"{}"}}"#,
+            "é".repeat(MAX_CHAT_MESSAGE_CHARS + 1)
+        );
+        assert_eq!(
+            send(r#"{"message":"hi","message_type":"image"}"#).unwrap(),
+            r#"[{"id":"0000000000000001-3","chatId":"42","sender_type":"customer","sender_id":7,"message":"hi","message_type":"image","created_at":"1970-01-01T00:00:00.000Z"}]"#
+        );
+        assert!(send(&long).is_ok());
+        for bad in [
+            too_long.as_str(),
+            r#"{"message":" \n\t "}"#,
+            r#"{"message":"hi","message_type":"video"}"#,
+            r#"{"message":5}"#,
+            r#"{}"#,
+            r#"["hi"]"#,
+            r#""hi""#,
+            "null",
+            r#"{"message":"hi","clientMessageId":""}"#,
+        ] {
+            assert_eq!(send(bad), Err(Code::InvalidPayload), "{bad}");
+        }
+    }
+}

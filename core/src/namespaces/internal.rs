@@ -1,0 +1,13 @@
+//! Rooms that the system makes for itself and nobody joins by name.
+
+use super::{Admission, Kind};
+use crate::{auth::Claims, names::RoomName};
+
+/// `lobby:{n}`, `all:{namespace}`.
+pub struct Internal;
+
+impl Kind for Internal {
+    fn admit(&self, _: &Claims, _: &RoomName, _: &[String]) -> Admission {
+        Admission::Refused
+    }
+}

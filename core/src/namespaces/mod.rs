@@ -1,0 +1,370 @@
+//! Kinds of rooms: who may join, which events clients send, what they mean.
+//!
+//! A kind is one file that implements [`Kind`], and one line in [`kind_of`] that registers it. A
+//! kind that no module claims is a [`relay`]. Kinds decide; the room and the hub carry out.
+
+mod chat;
+mod feed;
+mod internal;
+mod line;
+mod relay;
+mod sms;
+mod user;
+
+use serde::Serialize;
+
+use crate::{
+    auth::Claims,
+    error::Refusal,
+    event::Args,
+    names::{Epoch, NameError, Offset, RoomName, Timestamp, UserId},
+    wire::Access,
+};
+
+/// What the policy says of someone who wants to join.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Yes, or yes if the room has them as a member.
+    Granted(Access),
+    /// Yes, if that other room has them as a member.
+    IfMemberOf(RoomName),
+    /// No.
+    Refused,
+}
+
+/// What a kind sees of a client's event.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The room.
+    pub room: &'a RoomName,
+    /// Who sends.
+    pub user: &'a UserId,
+    /// The sender's role.
+    pub role: Option<&'a str>,
+    /// Now.
+    pub now: Timestamp,
+    /// The room's epoch.
+    pub epoch: &'a Epoch,
+    /// The offset that a publication would get.
+    pub next_offset: Offset,
+}
+
+/// An event that a kind wants published.
+#[derive(Debug)]
+pub struct Publish {
+    /// Its name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
+    /// Whether the sender gets it too, besides the ack.
+    pub to_sender: bool,
+    /// The id that the sender's own message id stands for, where the payload has one.
+    pub client_id: Option<String>,
+}
+
+/// A kind of room. All its methods are pure.
+pub trait Kind: Sync {
+    /// The Socket.IO namespace that serves it.
+    fn namespace(&self) -> &'static str {
+        "/"
+    }
+
+    /// Who may join. Default deny: nothing is granted that this does not say.
+    fn admit(&self, claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission;
+
+    /// The kind's own server events, which clients may not send.
+    fn server_events(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// A client's event, other than those that work in every room (`typing`, `mark_read`, `refresh`).
+    fn client_event(&self, _: &Context<'_>, event: &str, _args: &Args) -> Result<Publish, Refusal> {
+        Err(Refusal::new(
+            crate::error::Code::UnknownEvent,
+            format!("`{event}` is not an event that clients send in this kind of room"),
+        ))
+    }
+
+    /// The payload of `user_typing`.
+    fn user_typing(&self, room: &RoomName, user: &UserId, is_typing: bool) -> Args {
+        Args::of(&UserTyping {
+            user_id: user,
+            room: room.as_str(),
+            is_typing,
+        })
+    }
+
+    /// The payload of `messages_read`.
+    fn messages_read(&self, room: &RoomName, user: &UserId, offset: Offset) -> Args {
+        Args::of(&MessagesRead {
+            user_id: user,
+            room: room.as_str(),
+            offset,
+        })
+    }
+
+    /// The id of the publication at `offset`, where the kind's payload has one.
+    fn message_id(&self, _event: &str, _epoch: &Epoch, _offset: Offset) -> Option<String> {
+        None
+    }
+
+    /// Which other rooms hear of a publication, once it is committed.
+    fn passes_on_to(&self, _room: &RoomName, _event: &str) -> PassOn {
+        PassOn::Nobody
+    }
+}
+
+/// Where a publication goes after its own room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassOn {
+    /// Nowhere.
+    Nobody,
+    /// To one room.
+    Room(RoomName),
+    /// To the own rooms of all the room's members.
+    MembersOwnRooms,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserTyping<'a> {
+    user_id: &'a UserId,
+    room: &'a str,
+    is_typing: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesRead<'a> {
+    user_id: &'a UserId,
+    room: &'a str,
+    offset: Offset,
+}
+
+/// The register: one line a kind.
+pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
+    match room.kind() {
+        "user" => &user::User,
+        "admin" | "admins" => &user::Admin,
+        "chat" => &chat::Chat,
+        "ticket" | "job" | "brand" => &feed::Feed,
+        "line" => &line::Line,
+        "sms" => &sms::Sms,
+        "lobby" | "all" => &internal::Internal,
+        _ => &relay::Relay,
+    }
+}
+
+/// What `claims` may do in `room`; the one question that every route and event asks.
+pub fn admit(claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
+    kind_of(room).admit(claims, room, open_kinds)
+}
+
+/// The same for reading a room's history, which role `admin` may wherever one can join at all.
+pub fn admit_reader(claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
+    if claims.has_role("admin") && !is_internal(room) {
+        return Admission::Granted(Access::Read);
+    }
+    admit(claims, room, open_kinds)
+}
+
+/// A room that nobody joins by name.
+pub fn is_internal(room: &RoomName) -> bool {
+    matches!(room.kind(), "lobby" | "all")
+}
+
+/// The refusal for [`Admission::Refused`] and for those who turn out not to be members.
+pub fn not_yours() -> Refusal {
+    Refusal::forbidden("the token does not give access to this room")
+}
+
+/// A room's name from a client: well formed, and not internal.
+pub fn room_from_client(name: &str) -> Result<RoomName, Refusal> {
+    let room = RoomName::parse(name)
+        .map_err(|error: NameError| Refusal::bad_request(error.to_string()))?;
+    if is_internal(&room) {
+        Err(not_yours())
+    } else {
+        Ok(room)
+    }
+}
+
+/// What the token's own grants say of a room.
+fn by_grant(claims: &Claims, room: &RoomName) -> Option<Admission> {
+    if claims.rooms.iter().any(|grant| grant.covers(room)) {
+        Some(Admission::Granted(Access::Full))
+    } else if claims.rooms_read.iter().any(|grant| grant.covers(room)) {
+        Some(Admission::Granted(Access::Read))
+    } else {
+        None
+    }
+}
+
+/// By grant, else by the kind being open to all, else by membership.
+fn by_grant_open_or_member(claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
+    let open = open_kinds.iter().any(|kind| kind == room.kind());
+    match by_grant(claims, room) {
+        Some(Admission::Granted(Access::Full)) => Admission::Granted(Access::Full),
+        _ if open => Admission::Granted(Access::Full),
+        Some(admission) => admission,
+        None => Admission::Granted(Access::IfMember),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Grant;
+
+    fn claims(user: &str, role: &str, rooms: &[&str], rooms_read: &[&str]) -> Claims {
+        let grants = |list: &[&str]| list.iter().map(|g| Grant::parse(g).unwrap()).collect();
+        Claims {
+            user: UserId::text(user).unwrap(),
+            name: None,
+            role: (!role.is_empty()).then(|| role.to_owned()),
+            rooms: grants(rooms),
+            rooms_read: grants(rooms_read),
+            expires_at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn who_may_join() {
+        use Access::{Full, IfMember, Read};
+        use Admission::{Granted, IfMemberOf, Refused};
+        let line = || RoomName::parse("line:+1555").unwrap();
+        let whatsapp = || RoomName::parse("line:whatsapp:+1555").unwrap();
+        let open = vec!["ticket".to_owned(), "line".to_owned(), "user".to_owned()];
+        for (room, user, role, rooms, rooms_read, expected) in [
+            // a user's own room, and nobody else's, whatever the grant
+            ("user:u1", "u1", "", vec![], vec![], Granted(Full)),
+            ("user:u1", "u2", "", vec!["*"], vec![], Refused),
+            ("user:u1", "u2", "admin", vec![], vec![], Refused),
+            ("admin:u1", "u1", "admin", vec![], vec![], Granted(Full)),
+            ("admin:u1", "u1", "", vec!["*"], vec![], Refused),
+            ("admin:u1", "u2", "admin", vec![], vec![], Refused),
+            ("admins:all", "u1", "admin", vec![], vec![], Granted(Full)),
+            ("admins:all", "u1", "lsm", vec!["admins:*"], vec![], Refused),
+            // chats: members, a grant, admin or lsm
+            ("chat:1", "u1", "", vec![], vec![], Granted(IfMember)),
+            ("chat:1", "u1", "lsm", vec![], vec![], Granted(Full)),
+            ("chat:1", "u1", "admin", vec![], vec![], Granted(Full)),
+            ("chat:1", "u1", "", vec!["chat:1"], vec![], Granted(Full)),
+            ("chat:1", "u1", "", vec![], vec!["chat:*"], Granted(Read)),
+            (
+                "chat:1",
+                "u1",
+                "",
+                vec!["chat:2"],
+                vec![],
+                Granted(IfMember),
+            ),
+            // open kinds
+            ("ticket:1", "u1", "", vec![], vec![], Granted(Full)),
+            (
+                "ticket:1",
+                "u1",
+                "",
+                vec![],
+                vec!["ticket:*"],
+                Granted(Full),
+            ),
+            ("job:1", "u1", "", vec![], vec![], Granted(IfMember)),
+            ("job:1", "u1", "admin", vec![], vec![], Granted(IfMember)),
+            // lines and their conversations; OPEN_KINDS cannot open them
+            ("line:+1555", "u1", "", vec![], vec![], Granted(IfMember)),
+            ("line:+1555", "u1", "admin", vec![], vec![], Granted(Full)),
+            (
+                "line:+1555",
+                "u1",
+                "",
+                vec![],
+                vec!["line:+1555"],
+                Granted(Read),
+            ),
+            (
+                "sms:+1555:+1666",
+                "u1",
+                "",
+                vec![],
+                vec![],
+                IfMemberOf(line()),
+            ),
+            (
+                "sms:whatsapp:+1555:+1666",
+                "u1",
+                "",
+                vec![],
+                vec![],
+                IfMemberOf(whatsapp()),
+            ),
+            (
+                "sms:+1555:+1666",
+                "u1",
+                "admin",
+                vec![],
+                vec![],
+                Granted(Full),
+            ),
+            (
+                "sms:+1555:+1666",
+                "u1",
+                "",
+                vec!["line:+1555"],
+                vec![],
+                Granted(Full),
+            ),
+            (
+                "sms:+1555:+1666",
+                "u1",
+                "",
+                vec!["sms:+1555:*"],
+                vec![],
+                Granted(Full),
+            ),
+            ("sms:odd", "u1", "admin", vec![], vec![], Refused),
+            // relays
+            ("demo:1", "u1", "", vec![], vec![], Granted(IfMember)),
+            ("demo:1", "u1", "", vec!["demo:*"], vec![], Granted(Full)),
+            (
+                "demo:1",
+                "u1",
+                "",
+                vec!["demo:1"],
+                vec!["demo:*"],
+                Granted(Full),
+            ),
+            ("demo:1", "u1", "", vec![], vec!["*"], Granted(Read)),
+            // nobody, ever
+            (
+                "lobby:0",
+                "u1",
+                "admin",
+                vec!["*", "lobby:*"],
+                vec![],
+                Refused,
+            ),
+            ("all:chat", "u1", "service", vec!["*"], vec![], Refused),
+        ] {
+            let room = RoomName::parse(room).unwrap();
+            let who = claims(user, role, &rooms, &rooms_read);
+            assert_eq!(
+                admit(&who, &room, &open),
+                expected,
+                "{room} {user} {role} {rooms:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_admin_reads_any_history_but_the_internal_rooms() {
+        let admin = claims("a", "admin", &[], &[]);
+        let demo = RoomName::parse("demo:1").unwrap();
+        assert_eq!(
+            admit_reader(&admin, &demo, &[]),
+            Admission::Granted(Access::Read)
+        );
+        let lobby = RoomName::parse("lobby:1").unwrap();
+        assert_eq!(admit_reader(&admin, &lobby, &[]), Admission::Refused);
+    }
+}

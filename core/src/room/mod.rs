@@ -1,0 +1,281 @@
+//! The room machine: one room's ordered log, its members, its roster, and what it passes on.
+//!
+//! Invariants (README, Architecture): a publication is in the log before anyone hears of it; offsets
+//! go 1, 2, 3… without gaps; a sender's id is accepted once. All writes of a turn commit together,
+//! so an error here undoes the turn and the shell builds the machine anew.
+
+mod log;
+mod members;
+mod outbox;
+mod roster;
+mod typing;
+
+pub use log::{Page, Paging};
+pub use outbox::{Delivery, EntryId, Outbox};
+pub use roster::{Diff, LOCAL, Person, Roster};
+pub use typing::Typing;
+
+use crate::{
+    config::HistoryConfig,
+    event::{Args, Publication},
+    names::{Epoch, Offset, RoomName, Timestamp, UserId},
+    namespaces::{self, Kind, PassOn},
+    storage::{self, Sql, StorageError},
+    wire::{Accepted, Item},
+};
+
+/// One room. Its state is SQLite's; what is here is the part that every turn needs.
+pub struct Room {
+    /// The room's name.
+    pub name: RoomName,
+    /// Its kind.
+    pub kind: &'static dyn Kind,
+    /// Its life.
+    pub epoch: Epoch,
+    /// Who is here.
+    pub roster: Roster,
+    /// Who is typing.
+    pub typing: Typing,
+    /// What must still reach other rooms.
+    pub outbox: Outbox,
+    log: log::Log,
+}
+
+/// Under which key an event is accepted once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dedupe {
+    /// A client's own message id: it counts for that user alone, in this room alone.
+    Client {
+        /// Whose.
+        user: UserId,
+        /// Which.
+        id: String,
+    },
+    /// A key that means the same in every room: a webhook's SID.
+    Global(String),
+}
+
+impl Dedupe {
+    /// The key as it is stored. The length keeps `("a:b", "c")` and `("a", "b:c")` apart.
+    fn key(&self) -> String {
+        match self {
+            Self::Client { user, id } => format!("c:{}:{user}:{id}", user.as_str().len()),
+            Self::Global(key) => format!("g:{key}"),
+        }
+    }
+}
+
+/// What became of an event that was to be published.
+#[derive(Debug)]
+pub enum Outcome {
+    /// New: everyone is to hear of it.
+    New(Publication),
+    /// It was accepted before, at this offset.
+    Duplicate(Offset),
+}
+
+impl Room {
+    /// Opens the room's storage, migrating it where that is due.
+    pub fn open(
+        sql: &dyn Sql,
+        name: RoomName,
+        fresh_epoch: Epoch,
+        history: HistoryConfig,
+    ) -> Result<Self, StorageError> {
+        let epoch = storage::migrate(sql, &name, fresh_epoch.as_str())?;
+        Ok(Self {
+            kind: namespaces::kind_of(&name),
+            epoch: Epoch::stored(epoch),
+            roster: Roster::load(sql)?,
+            typing: Typing::default(),
+            outbox: Outbox::load(sql)?,
+            log: log::Log::open(sql, history)?,
+            name,
+        })
+    }
+
+    /// The newest publication's offset.
+    pub fn head(&self) -> Offset {
+        self.log.head()
+    }
+
+    /// Where this key's event went, if it was accepted before.
+    pub fn find_duplicate(
+        &self,
+        sql: &dyn Sql,
+        dedupe: &Dedupe,
+    ) -> Result<Option<Offset>, StorageError> {
+        self.log.find_duplicate(sql, &dedupe.key())
+    }
+
+    /// Accepts an event: into the log, and into the outbox for the rooms that its kind passes it on
+    /// to. The same `dedupe` key again is a duplicate and does nothing.
+    pub fn publish(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        event: String,
+        args: Args,
+        sender: Option<UserId>,
+        dedupe: Option<&Dedupe>,
+    ) -> Result<Outcome, StorageError> {
+        if let Some(dedupe) = dedupe
+            && let Some(offset) = self.find_duplicate(sql, dedupe)?
+        {
+            return Ok(Outcome::Duplicate(offset));
+        }
+        let offset = self.log.head().next();
+        let publication = Publication {
+            event,
+            args,
+            sender,
+            at: now,
+            offset: Some(offset),
+        };
+        let key = dedupe.map(Dedupe::key);
+        self.log.append(
+            sql,
+            self.kind.namespace(),
+            &publication,
+            offset,
+            key.as_deref(),
+        )?;
+        self.pass_on(sql, now, &publication, offset, dedupe)?;
+        Ok(Outcome::New(publication))
+    }
+
+    fn pass_on(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        publication: &Publication,
+        offset: Offset,
+        dedupe: Option<&Dedupe>,
+    ) -> Result<(), StorageError> {
+        let targets = match self.kind.passes_on_to(&self.name, &publication.event) {
+            PassOn::Nobody => return Ok(()),
+            PassOn::Room(room) => vec![room],
+            PassOn::MembersOwnRooms => members::list(sql)?
+                .into_iter()
+                .filter_map(|member| RoomName::user(&member.user_id).ok())
+                .collect(),
+        };
+        // Without a key that other rooms know too, the publication's position is one: it names it
+        // for ever.
+        let key = match dedupe {
+            Some(Dedupe::Global(key)) => key.clone(),
+            _ => format!("{}:{}:{offset}", self.name, self.epoch),
+        };
+        for room in targets {
+            let item = Item {
+                event: publication.event.clone(),
+                args: publication.args.clone(),
+                dedupe: Some(key.clone()),
+            };
+            self.outbox.push(sql, now, room, item)?;
+        }
+        Ok(())
+    }
+
+    /// A page of the log, ascending.
+    pub fn history(&self, sql: &dyn Sql, page: &Page) -> Result<Paging, StorageError> {
+        self.log.page(sql, page)
+    }
+
+    /// Everything after `position`, or none where that cannot be given whole: another epoch, pruned,
+    /// not yet reached, or more than a replay may hold.
+    pub fn since(
+        &self,
+        sql: &dyn Sql,
+        position: &crate::names::StreamPosition,
+    ) -> Result<Option<Vec<Publication>>, StorageError> {
+        if position.epoch == self.epoch {
+            self.log.since(sql, position.offset)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Moves a user's read mark forward; an offset past the newest means the newest. Returns the
+    /// mark if it moved.
+    pub fn mark_read(
+        &self,
+        sql: &dyn Sql,
+        user: &UserId,
+        offset: Option<Offset>,
+    ) -> Result<Option<Offset>, StorageError> {
+        let offset = offset.unwrap_or(self.head()).min(self.head());
+        let key = storage::text(format!("read:{user}"));
+        let rows = sql.run(
+            "SELECT json FROM state WHERE key = ?",
+            std::slice::from_ref(&key),
+        )?;
+        let mark = match rows.first() {
+            Some(row) => serde_json::from_str(row.text(0, "read mark")?)
+                .map_err(|_| StorageError::Corrupt("read mark"))?,
+            None => Offset::default(),
+        };
+        if offset <= mark {
+            return Ok(None);
+        }
+        sql.run(
+            "INSERT OR REPLACE INTO state (key, json) VALUES (?, ?)",
+            &[key, storage::text(offset.to_string())],
+        )?;
+        Ok(Some(offset))
+    }
+
+    /// The room's members, those who joined first first.
+    pub fn members(&self, sql: &dyn Sql) -> Result<Vec<Member>, StorageError> {
+        members::list(sql)
+    }
+
+    /// Whether `user` is a member.
+    pub fn is_member(&self, sql: &dyn Sql, user: &UserId) -> Result<bool, StorageError> {
+        members::contains(sql, user)
+    }
+
+    /// Makes `user` a member; false if the room is full.
+    pub fn add_member(
+        &self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        user: &UserId,
+    ) -> Result<bool, StorageError> {
+        members::add(sql, now, user)
+    }
+
+    /// Makes `user` a member no longer.
+    pub fn remove_member(&self, sql: &dyn Sql, user: &UserId) -> Result<(), StorageError> {
+        members::remove(sql, user)
+    }
+
+    /// Deletes what is too old to be kept.
+    pub fn prune(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
+        self.log.prune_by_age(sql, now)
+    }
+
+    /// When the log has something to delete next.
+    pub fn prune_at(&self) -> Option<Timestamp> {
+        self.log.prune_at()
+    }
+}
+
+pub use members::Member;
+
+/// What a sender is told of an accepted event.
+pub fn accepted(room: &Room, sent_event: &str, outcome: &Outcome) -> Accepted {
+    let (offset, duplicate) = match outcome {
+        Outcome::New(publication) => (publication.offset, false),
+        Outcome::Duplicate(offset) => (Some(*offset), true),
+    };
+    let id = offset.and_then(|offset| room.kind.message_id(sent_event, &room.epoch, offset));
+    Accepted {
+        id,
+        offset,
+        duplicate,
+    }
+}
+
+#[cfg(test)]
+mod tests;

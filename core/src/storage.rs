@@ -1,0 +1,232 @@
+//! What core needs of SQLite, and the schema it keeps there.
+//!
+//! Core owns every statement; `durable/` runs them on the object's database and tests on rusqlite,
+//! so the SQL that ships is the SQL that is tested. A storage *error* is never taken for an empty
+//! room: it fails the whole turn, which rolls back.
+
+use crate::names::RoomName;
+
+/// A value that goes into or comes out of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// `NULL`.
+    Null,
+    /// An integer; 2^53 at most, for it crosses JavaScript.
+    Integer(i64),
+    /// Text.
+    Text(String),
+}
+
+/// What went wrong in storage. Logged, never shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StorageError {
+    /// SQLite said no.
+    #[error("sqlite: {0}")]
+    Sqlite(String),
+    /// A stored row is not what this version writes.
+    #[error("stored {0} cannot be read")]
+    Corrupt(&'static str),
+    /// The database was written by a later version.
+    #[error("schema {0} is newer than this version's {SCHEMA_VERSION}")]
+    Newer(i64),
+}
+
+/// One row of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row(pub Vec<Value>);
+
+impl Row {
+    /// Column `index` as an integer.
+    pub fn integer(&self, index: usize, what: &'static str) -> Result<i64, StorageError> {
+        match self.0.get(index) {
+            Some(Value::Integer(integer)) => Ok(*integer),
+            _ => Err(StorageError::Corrupt(what)),
+        }
+    }
+
+    /// Column `index` as a count, an offset or an instant.
+    pub fn unsigned(&self, index: usize, what: &'static str) -> Result<u64, StorageError> {
+        u64::try_from(self.integer(index, what)?).map_err(|_| StorageError::Corrupt(what))
+    }
+
+    /// Column `index` as text.
+    pub fn text(&self, index: usize, what: &'static str) -> Result<&str, StorageError> {
+        match self.0.get(index) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(StorageError::Corrupt(what)),
+        }
+    }
+
+    /// Column `index` as text or `NULL`.
+    pub fn optional_text(
+        &self,
+        index: usize,
+        what: &'static str,
+    ) -> Result<Option<&str>, StorageError> {
+        match self.0.get(index) {
+            Some(Value::Null) => Ok(None),
+            _ => self.text(index, what).map(Some),
+        }
+    }
+}
+
+/// A synchronous SQLite. All that one turn writes commits together.
+pub trait Sql {
+    /// Runs one statement and returns its rows, all of them read.
+    fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError>;
+}
+
+/// An unsigned number as a parameter.
+pub fn unsigned(number: u64) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+/// Text as a parameter.
+pub fn text(text: impl Into<String>) -> Value {
+    Value::Text(text.into())
+}
+
+/// The version that this code reads and writes.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// `MIGRATIONS[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
+const MIGRATIONS: &[&[&str]] = &[&[
+    // A publication. `args` is a JSON array, `sender` the JSON of a user id.
+    "CREATE TABLE log (
+        offset INTEGER PRIMARY KEY,
+        namespace TEXT NOT NULL,
+        event TEXT NOT NULL,
+        args TEXT NOT NULL,
+        sender TEXT,
+        at INTEGER NOT NULL
+    )",
+    // Which offset a client's message id, a webhook's SID or a backend's key was given.
+    "CREATE TABLE dedupe (
+        key TEXT PRIMARY KEY,
+        offset INTEGER NOT NULL,
+        at INTEGER NOT NULL
+    ) WITHOUT ROWID",
+    // Who may join.
+    "CREATE TABLE members (user TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
+    // Who is here: `entry` is the JSON of roster::Entry.
+    "CREATE TABLE roster (user TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
+    // A kind's latest values: `read:{user}` is how far a user has read.
+    "CREATE TABLE state (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
+    // What must still reach another room: `item` is the JSON of wire::Item.
+    "CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        room TEXT NOT NULL,
+        item TEXT NOT NULL,
+        due_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL
+    )",
+]];
+
+/// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
+/// when the room is new.
+pub fn migrate(sql: &dyn Sql, room: &RoomName, fresh_epoch: &str) -> Result<String, StorageError> {
+    sql.run(
+        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+        &[],
+    )?;
+    let found = match meta(sql, "schema")? {
+        Some(version) => version
+            .parse()
+            .map_err(|_| StorageError::Corrupt("schema version"))?,
+        None => 0,
+    };
+    if found > SCHEMA_VERSION {
+        return Err(StorageError::Newer(found));
+    }
+    if found < SCHEMA_VERSION {
+        let done = usize::try_from(found).map_err(|_| StorageError::Corrupt("schema version"))?;
+        for statement in MIGRATIONS.iter().skip(done).copied().flatten() {
+            sql.run(statement, &[])?;
+        }
+        set_meta(sql, "schema", &SCHEMA_VERSION.to_string())?;
+    }
+    if let Some(epoch) = meta(sql, "epoch")? {
+        return Ok(epoch);
+    }
+    set_meta(sql, "epoch", fresh_epoch)?;
+    set_meta(sql, "room", room.as_str())?;
+    Ok(fresh_epoch.to_owned())
+}
+
+fn meta(sql: &dyn Sql, key: &str) -> Result<Option<String>, StorageError> {
+    let rows = sql.run("SELECT value FROM meta WHERE key = ?", &[text(key)])?;
+    rows.first()
+        .map(|row| row.text(0, "meta").map(str::to_owned))
+        .transpose()
+}
+
+fn set_meta(sql: &dyn Sql, key: &str, value: &str) -> Result<(), StorageError> {
+    sql.run(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+        &[text(key), text(value)],
+    )
+    .map(drop)
+}
+
+/// A real SQLite in memory, for tests and the simulator.
+#[cfg(test)]
+pub mod memory {
+    use super::{Row, Sql, StorageError, Value};
+
+    /// One room's database.
+    pub struct Memory(pub rusqlite::Connection);
+
+    impl Memory {
+        pub fn new() -> Self {
+            Self(rusqlite::Connection::open_in_memory().unwrap())
+        }
+    }
+
+    impl Sql for Memory {
+        fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError> {
+            let error = |e: rusqlite::Error| StorageError::Sqlite(e.to_string());
+            let mut prepared = self.0.prepare_cached(statement).map_err(error)?;
+            let parameters = parameters.iter().map(|value| match value {
+                Value::Null => rusqlite::types::Value::Null,
+                Value::Integer(integer) => rusqlite::types::Value::Integer(*integer),
+                Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
+            });
+            let columns = prepared.column_count();
+            let mut rows = prepared
+                .query(rusqlite::params_from_iter(parameters))
+                .map_err(error)?;
+            let mut out = Vec::new();
+            while let Some(row) = rows.next().map_err(error)? {
+                let values = (0..columns).map(|i| match row.get_ref(i).unwrap() {
+                    rusqlite::types::ValueRef::Null => Value::Null,
+                    rusqlite::types::ValueRef::Integer(integer) => Value::Integer(integer),
+                    rusqlite::types::ValueRef::Text(text) => {
+                        Value::Text(String::from_utf8(text.to_vec()).unwrap())
+                    }
+                    other => panic!("unexpected {other:?}"),
+                });
+                out.push(Row(values.collect()));
+            }
+            Ok(out)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{memory::Memory, *};
+
+    #[test]
+    fn a_room_is_made_once_and_keeps_its_epoch() {
+        let (sql, room) = (Memory::new(), RoomName::parse("chat:42").unwrap());
+        assert_eq!(migrate(&sql, &room, "first").unwrap(), "first");
+        assert_eq!(migrate(&sql, &room, "second").unwrap(), "first");
+        set_meta(&sql, "schema", "99").unwrap();
+        assert_eq!(migrate(&sql, &room, "third"), Err(StorageError::Newer(99)));
+    }
+
+    #[test]
+    fn every_version_has_its_migration() {
+        assert_eq!(i64::try_from(MIGRATIONS.len()).unwrap(), SCHEMA_VERSION);
+    }
+}

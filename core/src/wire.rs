@@ -1,0 +1,258 @@
+//! What Dialtone's objects say to each other, and the Worker to them: JSON over `stub.fetch`.
+//! The exact JSON is pinned by the tests below; changing it breaks a rolling deploy.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auth::Claims,
+    event::Args,
+    names::{Offset, UserId},
+};
+
+/// The header that carries a [`Connect`] on an upgrade request. The Worker makes its requests to
+/// objects anew, so a client cannot set it.
+pub const CONNECT_HEADER: &str = "x-dialtone-connect";
+
+/// What the policy lets someone do in a room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Join and send.
+    Full,
+    /// Join without sending.
+    Read,
+    /// Join and send if the room has them as a member.
+    IfMember,
+}
+
+/// Who asks, and what the policy said of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Caller {
+    /// The verified token.
+    pub claims: Claims,
+    /// What it gives in this room.
+    pub access: Access,
+}
+
+/// A plain WebSocket wants in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Connect {
+    /// Who.
+    pub caller: Caller,
+    /// `?since=`, not yet parsed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// `?batch=1`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub batch: bool,
+}
+
+impl Connect {
+    /// As a header's value: JSON in ASCII alone, for headers carry no other bytes safely.
+    pub fn to_header(&self) -> String {
+        let json = serde_json::to_string(self).unwrap_or_default();
+        let mut header = String::with_capacity(json.len());
+        for c in json.chars() {
+            if c.is_ascii() {
+                header.push(c);
+            } else {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    // Writing to a String cannot fail.
+                    let _ = write!(header, "\\u{unit:04x}");
+                }
+            }
+        }
+        header
+    }
+}
+
+/// One event for a room from the outside: a webhook, a backend, another room's outbox.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Item {
+    /// The event's name.
+    pub event: String,
+    /// Its arguments, a JSON array.
+    pub args: Args,
+    /// Accepted once under this key, which means the same in every room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dedupe: Option<String>,
+}
+
+/// What a Room is asked. The answer is the JSON that the HTTP API shows, or a problem.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// Accept these, in order. The answer comes after the commit and, bounded in time, after the
+    /// rooms that they are passed on to have them too.
+    Publish {
+        /// The events.
+        items: Vec<Item>,
+    },
+    /// `POST /rooms/{room}/events`.
+    Event {
+        /// Who sends it.
+        caller: Caller,
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+        /// The sender's message id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+    },
+    /// `GET /rooms/{room}/history`.
+    History {
+        /// Who reads.
+        caller: Caller,
+        /// Exclusive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Offset>,
+        /// Exclusive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Offset>,
+        /// How many at most.
+        limit: u32,
+    },
+    /// `GET /rooms/{room}/presence`.
+    Presence {
+        /// Who asks.
+        caller: Caller,
+    },
+    /// `GET /rooms/{room}/members`.
+    Members,
+    /// `PUT /rooms/{room}/members/{userId}`.
+    AddMember {
+        /// Whom.
+        user: UserId,
+    },
+    /// `DELETE /rooms/{room}/members/{userId}`.
+    RemoveMember {
+        /// Whom.
+        user: UserId,
+    },
+    /// Another room's policy asks: is this user one of yours?
+    IsMember {
+        /// Who.
+        user: UserId,
+    },
+    /// `DELETE /rooms/{room}/connections`.
+    Disconnect {
+        /// Whom; everyone if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    },
+}
+
+/// The answer to [`Request::Publish`], in the items' order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// One for each item.
+    pub results: Vec<Accepted>,
+}
+
+/// Where an event went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Its id, where its kind gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Its offset; none if it is ephemeral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<Offset>,
+    /// It was there already.
+    pub duplicate: bool,
+}
+
+/// The answer to [`Request::IsMember`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// Whether the user is a member.
+    pub member: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Timestamp;
+
+    fn caller() -> Caller {
+        Caller {
+            claims: Claims {
+                user: UserId::integer(7),
+                name: None,
+                role: Some("admin".to_owned()),
+                rooms: vec![],
+                rooms_read: vec![],
+                expires_at: Timestamp(1000),
+            },
+            access: Access::IfMember,
+        }
+    }
+
+    #[test]
+    fn the_json_between_objects_is_pinned() {
+        let item = Item {
+            event: "new_message".to_owned(),
+            args: Args::of(&serde_json::json!({"a": 1})),
+            dedupe: Some("twilio:SM1".to_owned()),
+        };
+        let user = UserId::text("u1").unwrap();
+        let claims = serde_json::to_string(&caller().claims).unwrap();
+        for (request, json) in [
+            (
+                Request::Publish { items: vec![item] },
+                r#"{"publish":{"items":[{"event":"new_message","args":[{"a":1}],"dedupe":"twilio:SM1"}]}}"#.to_owned(),
+            ),
+            (
+                Request::Event {
+                    caller: caller(),
+                    event: "note".to_owned(),
+                    args: Args::none(),
+                    id: Some("c-1".to_owned()),
+                },
+                format!(r#"{{"event":{{"caller":{{"claims":{claims},"access":"if_member"}},"event":"note","args":[],"id":"c-1"}}}}"#),
+            ),
+            (
+                Request::History {
+                    caller: caller(),
+                    after: Some(Offset(3)),
+                    before: None,
+                    limit: 50,
+                },
+                format!(r#"{{"history":{{"caller":{{"claims":{claims},"access":"if_member"}},"after":3,"limit":50}}}}"#),
+            ),
+            (Request::Members, r#""members""#.to_owned()),
+            (
+                Request::AddMember { user: user.clone() },
+                r#"{"add_member":{"user":"u1"}}"#.to_owned(),
+            ),
+            (
+                Request::RemoveMember { user: user.clone() },
+                r#"{"remove_member":{"user":"u1"}}"#.to_owned(),
+            ),
+            (Request::IsMember { user }, r#"{"is_member":{"user":"u1"}}"#.to_owned()),
+            (Request::Disconnect { user: None }, r#"{"disconnect":{}}"#.to_owned()),
+        ] {
+            assert_eq!(serde_json::to_string(&request).unwrap(), json);
+            let back: Request = serde_json::from_str(&json).unwrap();
+            assert_eq!(serde_json::to_string(&back).unwrap(), json);
+        }
+        let connect = Connect {
+            caller: caller(),
+            since: Some("e:1".to_owned()),
+            batch: true,
+        };
+        let json = format!(
+            r#"{{"caller":{{"claims":{claims},"access":"if_member"}},"since":"e:1","batch":true}}"#
+        );
+        assert_eq!(serde_json::to_string(&connect).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Connect>(&json).unwrap(), connect);
+        let mut named = connect;
+        named.caller.claims.name = Some("Zoë 👍".to_owned());
+        let header = named.to_header();
+        assert!(header.is_ascii() && header.contains(r"Zo\u00eb \ud83d\udc4d"));
+        assert_eq!(serde_json::from_str::<Connect>(&header).unwrap(), named);
+    }
+}

@@ -1,0 +1,98 @@
+//! The parts of workerd's API that `worker` 0.8 lacks or whose failures it does not catch, bound by
+//! hand. Every call that can throw is `catch`: an exception becomes a value, never a panic.
+#![allow(missing_docs)]
+
+use worker::{
+    js_sys::{Array, Function, Promise},
+    wasm_bindgen::{JsValue, prelude::wasm_bindgen},
+};
+
+#[wasm_bindgen]
+extern "C" {
+    /// `DurableObjectState`.
+    #[derive(Clone)]
+    pub type Context;
+
+    #[wasm_bindgen(method, getter)]
+    pub fn id(this: &Context) -> ObjectId;
+    #[wasm_bindgen(method, getter)]
+    pub fn storage(this: &Context) -> Storage;
+    #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
+    pub fn accept_web_socket(this: &Context, socket: &Socket) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = getWebSockets)]
+    pub fn get_web_sockets(this: &Context) -> Result<Array, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = setWebSocketAutoResponse)]
+    pub fn set_web_socket_auto_response(
+        this: &Context,
+        pair: &AutoResponsePair,
+    ) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = waitUntil)]
+    pub fn wait_until(this: &Context, promise: &Promise) -> Result<(), JsValue>;
+
+    pub type ObjectId;
+    #[wasm_bindgen(method, getter)]
+    pub fn name(this: &ObjectId) -> Option<String>;
+
+    #[wasm_bindgen(js_name = WebSocketRequestResponsePair)]
+    pub type AutoResponsePair;
+    #[wasm_bindgen(constructor, catch, js_class = WebSocketRequestResponsePair)]
+    pub fn new(request: &str, response: &str) -> Result<AutoResponsePair, JsValue>;
+
+    /// `DurableObjectStorage`.
+    #[derive(Clone)]
+    pub type Storage;
+    #[wasm_bindgen(method, getter)]
+    pub fn sql(this: &Storage) -> SqlStorage;
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub fn transaction_sync(
+        this: &Storage,
+        closure: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+    /// At a Unix time in milliseconds.
+    #[wasm_bindgen(method, catch, js_name = setAlarm)]
+    pub fn set_alarm(this: &Storage, at_ms: f64) -> Result<Promise, JsValue>;
+
+    #[derive(Clone)]
+    pub type SqlStorage;
+    #[wasm_bindgen(method, catch, variadic)]
+    pub fn exec(this: &SqlStorage, statement: &str, parameters: &Array) -> Result<Cursor, JsValue>;
+
+    pub type Cursor;
+    #[wasm_bindgen(method, catch)]
+    pub fn raw(this: &Cursor) -> Result<RawRows, JsValue>;
+
+    pub type RawRows;
+    #[wasm_bindgen(method, catch, js_name = toArray)]
+    pub fn to_array(this: &RawRows) -> Result<Array, JsValue>;
+
+    /// The server's end of a WebSocket.
+    #[derive(Clone)]
+    #[wasm_bindgen(js_name = WebSocket)]
+    pub type Socket;
+    #[wasm_bindgen(method, getter, js_name = readyState)]
+    pub fn ready_state(this: &Socket) -> u16;
+    /// One JavaScript string serves all sockets: `send_with_str` would decode UTF-8 for each.
+    #[wasm_bindgen(method, catch)]
+    pub fn send(this: &Socket, frame: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub fn close(this: &Socket) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = close)]
+    pub fn close_with(this: &Socket, code: u16, reason: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = serializeAttachment)]
+    pub fn serialize_attachment(this: &Socket, value: &JsValue) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = deserializeAttachment)]
+    pub fn deserialize_attachment(this: &Socket) -> Result<JsValue, JsValue>;
+    /// Ours: which connection this is, as long as the JavaScript object lives.
+    #[wasm_bindgen(method, getter, js_name = dialtoneConnection)]
+    pub fn connection(this: &Socket) -> Option<u32>;
+    #[wasm_bindgen(method, setter, js_name = dialtoneConnection)]
+    pub fn set_connection(this: &Socket, connection: u32);
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    pub fn set_timeout(callback: &Function, ms: f64) -> JsValue;
+    #[wasm_bindgen(js_name = clearTimeout)]
+    pub fn clear_timeout(timer: &JsValue);
+}
+
+/// `WebSocket.OPEN`.
+pub const OPEN: u16 = 1;

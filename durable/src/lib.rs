@@ -1,0 +1,14 @@
+//! The Room object and what it needs of workerd. Decides nothing: that is `dialtone-core`'s.
+
+pub mod bindings;
+pub mod environment;
+pub mod logging;
+pub mod metrics;
+pub mod peers;
+// The macro's generated functions have no docs.
+#[allow(missing_docs)]
+pub mod room;
+pub mod sockets;
+pub mod storage;
+
+pub use room::Room;

@@ -1,0 +1,156 @@
+//! Counters of this isolate, in Prometheus' text format. Reading them wakes no object.
+
+use std::{cell::RefCell, fmt::Write as _};
+
+use dialtone_core::object::Stats;
+
+/// Why our code ran.
+#[derive(Debug, Clone, Copy)]
+pub enum Wake {
+    /// The object was made, or came back from hibernation.
+    Constructor,
+    /// A request.
+    Fetch,
+    /// A frame.
+    Message,
+    /// A socket's end.
+    Close,
+    /// A socket's error.
+    Error,
+    /// The alarm.
+    Alarm,
+    /// A timer in memory.
+    Timer,
+}
+
+const WAKES: [(&str, Wake); 7] = [
+    ("constructor", Wake::Constructor),
+    ("fetch", Wake::Fetch),
+    ("message", Wake::Message),
+    ("close", Wake::Close),
+    ("error", Wake::Error),
+    ("alarm", Wake::Alarm),
+    ("timer", Wake::Timer),
+];
+
+#[derive(Default)]
+struct Counters {
+    constructor: u64,
+    fetch: u64,
+    message: u64,
+    close: u64,
+    error: u64,
+    alarm: u64,
+    timer: u64,
+    opened: u64,
+    closed: u64,
+    turns: u64,
+    sends: u64,
+    hops: u64,
+    hop_failures: u64,
+    storage_errors: u64,
+    publications: u64,
+    duplicates: u64,
+    refusals: u64,
+}
+
+impl Counters {
+    fn wake(&mut self, cause: Wake) -> &mut u64 {
+        match cause {
+            Wake::Constructor => &mut self.constructor,
+            Wake::Fetch => &mut self.fetch,
+            Wake::Message => &mut self.message,
+            Wake::Close => &mut self.close,
+            Wake::Error => &mut self.error,
+            Wake::Alarm => &mut self.alarm,
+            Wake::Timer => &mut self.timer,
+        }
+    }
+}
+
+thread_local! {
+    /// One for the isolate: module statics outlive the objects in it, which is what a counter wants.
+    static COUNTERS: RefCell<Counters> = RefCell::default();
+}
+
+fn with(count: impl FnOnce(&mut Counters)) {
+    COUNTERS.with_borrow_mut(count);
+}
+
+fn bump(counter: &mut u64, by: usize) {
+    *counter = counter.saturating_add(u64::try_from(by).unwrap_or(u64::MAX));
+}
+
+/// Our code runs.
+pub fn wake(cause: Wake) {
+    with(|c| bump(c.wake(cause), 1));
+}
+
+/// A WebSocket was accepted.
+pub fn opened() {
+    with(|c| bump(&mut c.opened, 1));
+}
+
+/// A WebSocket is closed.
+pub fn closed() {
+    with(|c| bump(&mut c.closed, 1));
+}
+
+/// A turn is over.
+pub fn turn(stats: Stats) {
+    with(|c| {
+        bump(&mut c.turns, 1);
+        c.publications = c.publications.saturating_add(stats.publications);
+        c.duplicates = c.duplicates.saturating_add(stats.duplicates);
+        c.refusals = c.refusals.saturating_add(stats.refusals);
+    });
+}
+
+/// So many frames were handed to sockets.
+pub fn sends(count: usize) {
+    with(|c| bump(&mut c.sends, count));
+}
+
+/// Another object was asked.
+pub fn hop(ok: bool) {
+    with(|c| {
+        bump(&mut c.hops, 1);
+        bump(&mut c.hop_failures, usize::from(!ok));
+    });
+}
+
+/// Storage failed a turn.
+pub fn storage_error() {
+    with(|c| bump(&mut c.storage_errors, 1));
+}
+
+/// The counters as Prometheus reads them.
+pub fn render() -> String {
+    COUNTERS.with_borrow_mut(|c| {
+        let mut text = String::from(
+            "# HELP dialtone_wakes_total Why our code ran in a Room object.\n\
+             # TYPE dialtone_wakes_total counter\n",
+        );
+        for (cause, wake) in WAKES {
+            let _ = writeln!(text, "dialtone_wakes_total{{cause=\"{cause}\"}} {}", c.wake(wake));
+        }
+        for (name, help, value) in [
+            ("connections_opened_total", "WebSockets accepted.", c.opened),
+            ("connections_closed_total", "WebSockets closed.", c.closed),
+            ("turns_total", "Turns of Room objects.", c.turns),
+            ("publications_total", "Events accepted into a room's log.", c.publications),
+            ("duplicates_total", "Events that were accepted before.", c.duplicates),
+            ("refusals_total", "Events refused.", c.refusals),
+            ("sends_total", "Frames handed to sockets.", c.sends),
+            ("hops_total", "Requests from object to object.", c.hops),
+            ("hop_failures_total", "Those that failed.", c.hop_failures),
+            ("storage_errors_total", "Turns that storage failed.", c.storage_errors),
+        ] {
+            let _ = writeln!(
+                text,
+                "# HELP dialtone_{name} {help}\n# TYPE dialtone_{name} counter\ndialtone_{name} {value}"
+            );
+        }
+        text
+    })
+}

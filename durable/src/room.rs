@@ -1,0 +1,386 @@
+//! The Room object: workerd's callbacks become core's inputs, core's outputs are carried out.
+//!
+//! Nothing is decided here. Inputs gather until the event loop is free (`setTimeout(0)`), then one
+//! turn handles them in one transaction; workerd's output gate holds what the turn sends until the
+//! transaction is on disk.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use dialtone_core::{
+    error::{Problem, Refusal},
+    names::{Epoch, RoomName, Timestamp},
+    object::{Input, Object, Output, RequestId},
+    storage::StorageError,
+    wire::{CONNECT_HEADER, Connect, Request as RoomRequest},
+};
+use futures::channel::oneshot;
+use serde_json::json;
+use worker::{
+    Date, DurableObject, Env, Request, Response, Result, State, WebSocket,
+    WebSocketIncomingMessage, durable_object,
+    js_sys::{Function, futures::future_to_promise},
+    wasm_bindgen::{JsCast, JsValue, closure::Closure},
+};
+
+use crate::{
+    bindings::{AutoResponsePair, Context, Socket, clear_timeout, set_timeout},
+    environment::environment,
+    logging,
+    metrics::{self, Wake},
+    peers,
+    sockets::{Sockets, connection_of},
+    storage::{ObjectSql, describe},
+};
+
+/// A room.
+#[durable_object]
+pub struct Room {
+    shell: Rc<Shell>,
+}
+
+impl DurableObject for Room {
+    fn new(state: State, env: Env) -> Self {
+        metrics::wake(Wake::Constructor);
+        let context: Context = JsValue::from(state._inner()).unchecked_into();
+        // While an object holds plain sockets alone, the runtime answers their pings: an idle client
+        // does not wake it.
+        if let Ok(pair) = AutoResponsePair::new("ping", "pong") {
+            drop(context.set_web_socket_auto_response(&pair));
+        }
+        Self {
+            shell: Shell::new(context, env),
+        }
+    }
+
+    async fn fetch(&self, mut request: Request) -> Result<Response> {
+        metrics::wake(Wake::Fetch);
+        let input = match request.headers().get(CONNECT_HEADER)? {
+            Some(connect) => {
+                let connect: Connect = serde_json::from_str(&connect)?;
+                Pending::Open(Box::new(connect))
+            }
+            None => {
+                let body: RoomRequest = serde_json::from_str(&request.text().await?)?;
+                Pending::Request(Box::new(body))
+            }
+        };
+        match self.shell.ask(input).await {
+            Answer::Upgrade(client) => Response::from_websocket(client),
+            Answer::Json(Ok(json)) => {
+                let mut response = Response::ok(json)?;
+                response
+                    .headers_mut()
+                    .set("content-type", "application/json")?;
+                Ok(response)
+            }
+            Answer::Json(Err(refusal)) => problem(&refusal),
+        }
+    }
+
+    async fn alarm(&self) -> Result<Response> {
+        metrics::wake(Wake::Alarm);
+        self.shell.push(Input::Alarm);
+        self.shell.turn();
+        Response::empty()
+    }
+
+    async fn websocket_message(
+        &self,
+        socket: WebSocket,
+        message: WebSocketIncomingMessage,
+    ) -> Result<()> {
+        metrics::wake(Wake::Message);
+        let Some(connection) = connection_of(&ours(&socket)) else {
+            return Ok(());
+        };
+        self.shell.push(match message {
+            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
+            WebSocketIncomingMessage::Binary(bytes) => Input::Binary {
+                connection,
+                bytes: bytes.len(),
+            },
+        });
+        Ok(())
+    }
+
+    async fn websocket_close(
+        &self,
+        socket: WebSocket,
+        code: usize,
+        _reason: String,
+        _was_clean: bool,
+    ) -> Result<()> {
+        metrics::wake(Wake::Close);
+        self.shell
+            .closed(&ours(&socket), u16::try_from(code).unwrap_or_default());
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
+        metrics::wake(Wake::Error);
+        self.shell.closed(&ours(&socket), 1006);
+        Ok(())
+    }
+}
+
+fn ours(socket: &WebSocket) -> Socket {
+    let socket: &worker::web_sys::WebSocket = socket.as_ref();
+    socket.clone().unchecked_into()
+}
+
+/// `application/problem+json` (RFC 9457).
+pub fn problem(refusal: &Refusal) -> Result<Response> {
+    let body = serde_json::to_string(&Problem::from(refusal))?;
+    let mut response = Response::ok(body)?.with_status(refusal.code.status());
+    response
+        .headers_mut()
+        .set("content-type", "application/problem+json")?;
+    Ok(response)
+}
+
+/// A request, before it has its id.
+enum Pending {
+    Open(Box<Connect>),
+    Request(Box<RoomRequest>),
+}
+
+/// What a request gets.
+enum Answer {
+    Upgrade(WebSocket),
+    Json(std::result::Result<String, Refusal>),
+}
+
+/// What is left when the machine is taken away: workerd's handles, and the inputs that wait.
+struct Shell {
+    context: Context,
+    env: Env,
+    machine: RefCell<Option<Object>>,
+    sockets: RefCell<Sockets>,
+    inbox: RefCell<Vec<Input>>,
+    waiting: RefCell<HashMap<RequestId, oneshot::Sender<Answer>>>,
+    last_request: Cell<u64>,
+    turn_is_due: Cell<bool>,
+    timer: RefCell<JsValue>,
+    on_turn: Function,
+    on_timer: Function,
+}
+
+impl Shell {
+    fn new(context: Context, env: Env) -> Rc<Self> {
+        // The two callbacks are made once: the object lives as long as its isolate keeps it, and a
+        // closure a turn would be garbage a turn.
+        Rc::new_cyclic(|shell: &std::rc::Weak<Self>| {
+            let callback = |run: fn(&Rc<Self>)| {
+                let shell = shell.clone();
+                let closure: Closure<dyn FnMut()> = Closure::new(move || {
+                    if let Some(shell) = shell.upgrade() {
+                        run(&shell);
+                    }
+                });
+                closure.into_js_value().unchecked_into()
+            };
+            Self {
+                on_turn: callback(Self::turn),
+                on_timer: callback(|shell| {
+                    metrics::wake(Wake::Timer);
+                    shell.push(Input::Timer);
+                    shell.turn();
+                }),
+                context,
+                env,
+                machine: RefCell::default(),
+                sockets: RefCell::default(),
+                inbox: RefCell::default(),
+                waiting: RefCell::default(),
+                last_request: Cell::default(),
+                turn_is_due: Cell::default(),
+                timer: RefCell::new(JsValue::UNDEFINED),
+            }
+        })
+    }
+
+    /// An input for the next turn, which comes as soon as the event loop is free.
+    fn push(&self, input: Input) {
+        self.inbox.borrow_mut().push(input);
+        if !self.turn_is_due.replace(true) {
+            set_timeout(&self.on_turn, 0.0);
+        }
+    }
+
+    /// A request: an input whose turn, or a later one, answers.
+    async fn ask(&self, pending: Pending) -> Answer {
+        let request = RequestId(self.last_request.get().saturating_add(1));
+        self.last_request.set(request.0);
+        let (sender, answer) = oneshot::channel();
+        self.waiting.borrow_mut().insert(request, sender);
+        self.push(match pending {
+            Pending::Open(connect) => Input::Open { request, connect },
+            Pending::Request(body) => Input::Request { request, body },
+        });
+        answer
+            .await
+            .unwrap_or_else(|_| Answer::Json(Err(Refusal::internal())))
+    }
+
+    fn closed(&self, socket: &Socket, code: u16) {
+        let known = self.sockets.borrow_mut().closed(socket, code);
+        // After a wake the cache is empty; the roster still has to hear of it.
+        if let Some(connection) = known.or_else(|| connection_of(socket)) {
+            self.push(Input::Closed { connection });
+        }
+    }
+
+    /// One turn: the machine in one transaction, then its outputs in order.
+    fn turn(self: &Rc<Self>) {
+        self.turn_is_due.set(false);
+        let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
+        if inputs.is_empty() {
+            return;
+        }
+        let undone: Vec<RequestId> = inputs.iter().filter_map(request_of).collect();
+        match self.transact(inputs) {
+            Ok(outputs) => self.carry_out(outputs),
+            Err(error) => {
+                // Rolled back: the machine's memory is ahead of storage, so it goes too.
+                metrics::storage_error();
+                logging::error("turn_failed", json!({"error": error}));
+                *self.machine.borrow_mut() = None;
+                for request in undone {
+                    self.answer(request, Answer::Json(Err(Refusal::internal())));
+                }
+            }
+        }
+    }
+
+    fn transact(&self, inputs: Vec<Input>) -> std::result::Result<Vec<Output>, String> {
+        let storage = self.context.storage();
+        let sql = ObjectSql(storage.sql());
+        let now = Timestamp(Date::now().as_millis());
+        let (mut inputs, mut outputs) = (Some(inputs), Vec::new());
+        let mut body = || {
+            let mut machine = self.machine.borrow_mut();
+            let machine = match machine.as_mut() {
+                Some(machine) => machine,
+                None => machine.insert(self.wake(&sql, now)?),
+            };
+            let turn = machine.turn(&sql, now, inputs.take().unwrap_or_default());
+            outputs = turn.map_err(|error| thrown(&error))?;
+            metrics::turn(machine.take_stats());
+            Ok(JsValue::UNDEFINED)
+        };
+        storage
+            .transaction_sync(&mut body)
+            .map_err(|error| describe(&error))?;
+        Ok(outputs)
+    }
+
+    /// Builds the machine from storage and the sockets' attachments.
+    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> std::result::Result<Object, JsValue> {
+        let name = self.context.id().name().unwrap_or_default();
+        let name = RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))?;
+        let environment =
+            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+        let (sockets, attachments) = Sockets::restore(&self.context);
+        *self.sockets.borrow_mut() = sockets;
+        Object::open(sql, environment, name, fresh_epoch(), now, attachments)
+            .map_err(|error| thrown(&error))
+    }
+
+    fn carry_out(self: &Rc<Self>, outputs: Vec<Output>) {
+        let mut strings = HashMap::new();
+        for output in outputs {
+            match output {
+                Output::Accept {
+                    request,
+                    attachment,
+                } => {
+                    let accepted = self.sockets.borrow_mut().accept(&self.context, &attachment);
+                    let answer = match accepted {
+                        Ok(client) => Answer::Upgrade(client),
+                        Err(error) => {
+                            logging::error("accept_failed", json!({"error": describe(&error)}));
+                            self.push(Input::Closed {
+                                connection: attachment.connection,
+                            });
+                            Answer::Json(Err(Refusal::internal()))
+                        }
+                    };
+                    self.answer(request, answer);
+                }
+                Output::Attach(attachment) => {
+                    if let Err(error) = self.sockets.borrow().attach(&attachment) {
+                        logging::error("attach_failed", json!({"error": describe(&error)}));
+                    }
+                }
+                Output::Send(flush) => self.sockets.borrow().send(&flush, &mut strings),
+                Output::Close { connection, reason } => {
+                    self.sockets.borrow_mut().close(connection, reason);
+                    logging::info("disconnected", json!({"reason": reason.text()}));
+                }
+                Output::Reply { request, answer } => self.answer(request, Answer::Json(answer)),
+                Output::Deliver(delivery) => self.deliver(delivery),
+                Output::Wake { timer, alarm } => self.set_wake(timer, alarm),
+            }
+        }
+    }
+
+    fn answer(&self, request: RequestId, answer: Answer) {
+        if let Some(sender) = self.waiting.borrow_mut().remove(&request) {
+            drop(sender.send(answer));
+        }
+    }
+
+    fn deliver(self: &Rc<Self>, delivery: dialtone_core::room::Delivery) {
+        let shell = Rc::clone(self);
+        let promise = future_to_promise(std::panic::AssertUnwindSafe(async move {
+            let items = delivery.items.clone();
+            let delivered = peers::deliver(&shell.env, &delivery.room, items).await;
+            shell.push(Input::Delivered {
+                delivery,
+                delivered,
+            });
+            Ok(JsValue::UNDEFINED)
+        }));
+        drop(self.context.wait_until(&promise));
+    }
+
+    fn set_wake(&self, timer: Option<Timestamp>, alarm: Option<Timestamp>) {
+        if let Some(at) = timer {
+            let wait = at.0.saturating_sub(Date::now().as_millis());
+            let timer = set_timeout(&self.on_timer, millis(wait));
+            clear_timeout(&self.timer.replace(timer));
+        }
+        if let Some(at) = alarm
+            && let Err(error) = self.context.storage().set_alarm(millis(at.0))
+        {
+            logging::error("alarm_failed", json!({"error": describe(&error)}));
+        }
+    }
+}
+
+fn request_of(input: &Input) -> Option<RequestId> {
+    match input {
+        Input::Open { request, .. } | Input::Request { request, .. } => Some(*request),
+        _ => None,
+    }
+}
+
+fn thrown(error: &StorageError) -> JsValue {
+    JsValue::from_str(&error.to_string())
+}
+
+/// Milliseconds as JavaScript's number; exact below 2^53, in the year 287,396.
+fn millis(ms: u64) -> f64 {
+    #[allow(clippy::cast_precision_loss)]
+    let ms = ms as f64;
+    ms
+}
+
+fn fresh_epoch() -> Epoch {
+    // Without randomness an epoch made of the time still differs from the last one.
+    Epoch::from_random(getrandom::u64().unwrap_or_else(|_| Date::now().as_millis()))
+}

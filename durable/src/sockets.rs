@@ -1,0 +1,136 @@
+//! The object's WebSockets by connection: a cache of what workerd keeps, rebuilt after a wake.
+
+use std::collections::HashMap;
+
+use dialtone_core::hub::{Attachment, ConnectionId, DisconnectReason, Flush, echo_of};
+use worker::{
+    WebSocketPair,
+    wasm_bindgen::{JsCast, JsValue},
+};
+
+use crate::{
+    bindings::{Context, OPEN, Socket},
+    metrics,
+};
+
+/// Sockets by connection.
+#[derive(Default)]
+pub struct Sockets {
+    by_connection: HashMap<ConnectionId, Socket>,
+}
+
+impl Sockets {
+    /// Finds all open sockets and reads their attachments. One whose attachment another version
+    /// wrote is closed with 1012 (service restart): its client comes back.
+    pub fn restore(context: &Context) -> (Self, Vec<Attachment>) {
+        let mut sockets = Self::default();
+        let mut attachments = Vec::new();
+        for socket in context.get_web_sockets().unwrap_or_default().iter() {
+            let socket: Socket = socket.unchecked_into();
+            if socket.ready_state() != OPEN {
+                continue;
+            }
+            let attachment = socket
+                .deserialize_attachment()
+                .ok()
+                .and_then(|value| Attachment::from_json(&value.as_string()?));
+            match attachment {
+                Some(attachment) => {
+                    socket.set_connection(attachment.connection.0);
+                    sockets.by_connection.insert(attachment.connection, socket);
+                    attachments.push(attachment);
+                }
+                None => drop(socket.close_with(1012, "service restart")),
+            }
+        }
+        (sockets, attachments)
+    }
+
+    /// Accepts a new WebSocket for hibernation; gives the client's end.
+    pub fn accept(
+        &mut self,
+        context: &Context,
+        attachment: &Attachment,
+    ) -> Result<worker::WebSocket, JsValue> {
+        let pair = WebSocketPair::new().map_err(JsValue::from)?;
+        let server: &worker::web_sys::WebSocket = pair.server.as_ref();
+        let socket: Socket = server.clone().unchecked_into();
+        context.accept_web_socket(&socket)?;
+        keep(&socket, attachment)?;
+        socket.set_connection(attachment.connection.0);
+        self.by_connection.insert(attachment.connection, socket);
+        metrics::opened();
+        Ok(pair.client)
+    }
+
+    /// Keeps another attachment with a socket.
+    pub fn attach(&self, attachment: &Attachment) -> Result<(), JsValue> {
+        match self.by_connection.get(&attachment.connection) {
+            Some(socket) => keep(socket, attachment),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends frames; `strings` keeps each one's JavaScript string for the next group. A socket that
+    /// cannot be sent to is closing, and its close event follows.
+    pub fn send(&self, flush: &Flush, strings: &mut HashMap<*const u8, JsValue>) {
+        let frames: Vec<JsValue> = flush
+            .frames
+            .iter()
+            .map(|frame| {
+                strings
+                    .entry(frame.as_ptr())
+                    .or_insert_with(|| JsValue::from_str(frame))
+                    .clone()
+            })
+            .collect();
+        for connection in &flush.connections {
+            let Some(socket) = self.by_connection.get(connection) else {
+                continue;
+            };
+            for frame in &frames {
+                if socket.send(frame).is_err() {
+                    break;
+                }
+            }
+        }
+        metrics::sends(frames.len().saturating_mul(flush.connections.len()));
+    }
+
+    /// Closes a socket from our side.
+    pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
+        if let Some(socket) = self.by_connection.remove(&connection) {
+            drop(socket.close_with(reason.code(), reason.text()));
+            metrics::closed();
+        }
+    }
+
+    /// The client closed: workerd does not answer by itself, and without an answer it hangs.
+    pub fn closed(&mut self, socket: &Socket, code: u16) -> Option<ConnectionId> {
+        drop(match echo_of(code) {
+            Some(code) => socket.close_with(code, ""),
+            None => socket.close(),
+        });
+        let connection = connection_of(socket)?;
+        self.by_connection.remove(&connection).map(|_| {
+            metrics::closed();
+            connection
+        })
+    }
+}
+
+/// Which connection a socket is. After a wake the JavaScript object may be a new one; the attachment
+/// knows.
+pub fn connection_of(socket: &Socket) -> Option<ConnectionId> {
+    if let Some(connection) = socket.connection() {
+        return Some(ConnectionId(connection));
+    }
+    let json = socket.deserialize_attachment().ok()?.as_string()?;
+    let connection = Attachment::from_json(&json)?.connection;
+    socket.set_connection(connection.0);
+    Some(connection)
+}
+
+fn keep(socket: &Socket, attachment: &Attachment) -> Result<(), JsValue> {
+    socket.serialize_attachment(&JsValue::from_str(&attachment.to_json()))
+}

@@ -1,0 +1,120 @@
+//! The Worker: routes, verifies, forwards. It holds no state and decides nothing that core can.
+//!
+//! `request → router → origin → auth → Room object → response`
+
+mod auth;
+mod respond;
+mod rooms;
+mod router;
+mod routes;
+
+use dialtone_core::error::{Code, Refusal};
+pub use dialtone_durable::Room;
+use dialtone_durable::{environment::environment, logging};
+use serde_json::json;
+use worker::{Context, Env, Request, Response, Result, event};
+
+use respond::Reply;
+use router::Route;
+
+#[event(start)]
+fn start() {
+    console_error_panic_hook::set_once();
+}
+
+#[event(fetch)]
+async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
+    let method = request.inner().method();
+    let path = request.path();
+    match handle(request, &env, &method, &path).await {
+        Ok(response) => Ok(response),
+        Err(failure) => {
+            let refusal = failure.into_refusal();
+            if refusal.code.status() >= 500 {
+                // The path names the route; a room's name in it is no secret, a query may hold one.
+                let fields = json!({"method": method, "path": path, "code": refusal.code});
+                logging::error("request_failed", fields);
+            }
+            respond::problem(&refusal)
+        }
+    }
+}
+
+/// What stopped a request: a refusal for the client, or a failure of ours.
+enum Failure {
+    Refused(Refusal),
+    Broken(worker::Error),
+}
+
+impl Failure {
+    fn into_refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            Self::Broken(error) => {
+                logging::error("worker_error", json!({"error": error.to_string()}));
+                Refusal::internal()
+            }
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<worker::Error> for Failure {
+    fn from(error: worker::Error) -> Self {
+        Self::Broken(error)
+    }
+}
+
+async fn handle(
+    request: Request,
+    env: &Env,
+    method: &str,
+    path: &str,
+) -> std::result::Result<Response, Failure> {
+    let route = match router::route(method, path) {
+        Ok(route) => route,
+        Err(router::Miss::Refused(refusal)) => return Err(refusal.into()),
+        Err(router::Miss::Method(allowed)) => return Ok(respond::method_not_allowed(allowed)?),
+    };
+    // What anyone may ask, and what Twilio does: it has no origin and no token.
+    match route {
+        Route::Page => return Ok(routes::page::serve(request, env).await?),
+        Route::Health => return Ok(routes::health::health(env)?),
+        Route::TwilioInbound => return routes::webhooks::inbound(request, env).await,
+        _ => {}
+    }
+    let environment = environment(env)?;
+    let cors = auth::check_origin(&request, &environment.config)?;
+    if route == Route::Preflight {
+        return Ok(respond::preflight(&cors)?);
+    }
+    let answered = async {
+        let claims = auth::claims(&request, &environment)?;
+        let caller = auth::Caller {
+            env,
+            environment: &environment,
+            claims,
+        };
+        routes::authenticated(route, request, &caller).await
+    };
+    // An error of ours, too, must be readable by the page that caused it.
+    let reply = match answered.await {
+        Ok(reply) => reply,
+        Err(failure) => {
+            let refusal = failure.into_refusal();
+            if refusal.code == Code::Internal {
+                logging::error("request_failed", json!({"method": method, "path": path}));
+            }
+            Reply::Json(respond::problem(&refusal)?)
+        }
+    };
+    match reply {
+        Reply::Socket(response) => Ok(response),
+        Reply::Json(response) => Ok(respond::with_headers(response, &cors.headers())?),
+    }
+}

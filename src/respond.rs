@@ -1,0 +1,50 @@
+//! Responses: problems, CORS, and headers on what an object answered.
+
+use dialtone_core::{
+    auth::CorsDecision,
+    error::{Code, Refusal},
+};
+pub use dialtone_durable::room::problem;
+use worker::{Headers, Response, Result};
+
+/// An answer to an authenticated request.
+pub enum Reply {
+    /// Any but an upgrade: it gets the CORS headers.
+    Json(Response),
+    /// 101: it goes out as it is.
+    Socket(Response),
+}
+
+/// The response with more headers. What comes from an object has immutable ones, so they are copied.
+pub fn with_headers(response: Response, more: &[(&'static str, String)]) -> Result<Response> {
+    let headers = Headers::new();
+    for (name, value) in response.headers().entries() {
+        headers.append(&name, &value)?;
+    }
+    for (name, value) in more {
+        headers.append(name, value)?;
+    }
+    Ok(response.with_headers(headers))
+}
+
+/// The answer to a CORS preflight.
+pub fn preflight(cors: &CorsDecision) -> Result<Response> {
+    with_headers(
+        Response::empty()?.with_status(204),
+        &cors.preflight_headers(),
+    )
+}
+
+/// 405, with what would do.
+pub fn method_not_allowed(allowed: &'static str) -> Result<Response> {
+    let refusal = Refusal::new(
+        Code::MethodNotAllowed,
+        format!("this route answers {allowed}"),
+    );
+    with_headers(problem(&refusal)?, &[("Allow", allowed.to_owned())])
+}
+
+/// A JSON answer of the Worker's own.
+pub fn json(body: &impl serde::Serialize) -> Result<Reply> {
+    Response::from_json(body).map(Reply::Json)
+}

@@ -1,0 +1,114 @@
+//! One file a group of routes; each shapes the request, asks the Room, and passes the answer on.
+
+pub mod health;
+pub mod lines;
+pub mod page;
+pub mod rooms;
+pub mod webhooks;
+
+use dialtone_core::{error::Refusal, limits};
+use futures::StreamExt as _;
+use worker::{Request, Response};
+
+use crate::{Failure, auth::Caller, respond::Reply, router::Route};
+
+/// Routes that take a token.
+pub async fn authenticated(
+    route: Route,
+    request: Request,
+    caller: &Caller<'_>,
+) -> Result<Reply, Failure> {
+    match route {
+        Route::Metrics => {
+            caller.must_operate()?;
+            Ok(Reply::Json(health::metrics()?))
+        }
+        Route::Connect(room) => rooms::connect(&request, caller, &room).await,
+        Route::History(room) => rooms::history(&request, caller, &room).await,
+        Route::Presence(room) => rooms::presence(caller, &room).await,
+        Route::Events(room) => rooms::events(request, caller, &room).await,
+        Route::Members(room) => rooms::members(caller, &room).await,
+        Route::AddMember(room, user) => rooms::add_member(caller, &room, &user).await,
+        Route::RemoveMember(room, user) => rooms::remove_member(caller, &room, &user).await,
+        Route::Disconnect(room) => rooms::disconnect(&request, caller, &room).await,
+        Route::Assignees(line) => lines::list(caller, &line).await,
+        Route::Assign(line, user) => lines::assign(caller, &line, &user).await,
+        Route::Unassign(line, user) => lines::unassign(caller, &line, &user).await,
+        Route::Preflight | Route::Health | Route::TwilioInbound | Route::Page => {
+            Err(Refusal::not_found("there is no such route").into())
+        }
+    }
+}
+
+/// A request's body, at most `limit` bytes of it.
+async fn body(request: &mut Request, limit: usize) -> Result<Vec<u8>, Failure> {
+    let too_large = || {
+        let message = format!("the body is larger than {limit} bytes");
+        Refusal::new(dialtone_core::error::Code::PayloadTooLarge, message)
+    };
+    let announced = crate::auth::header(request, "content-length");
+    if announced
+        .and_then(|length| length.parse::<usize>().ok())
+        .is_some_and(|n| n > limit)
+    {
+        return Err(too_large().into());
+    }
+    // A GET, or a request without a body, has no stream.
+    let Ok(mut stream) = request.stream() else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        bytes.extend(chunk?);
+        if bytes.len() > limit {
+            return Err(too_large().into());
+        }
+    }
+    Ok(bytes)
+}
+
+/// The media type of a request's body, in lower case, without parameters.
+fn media_type(request: &Request) -> Option<String> {
+    let value = crate::auth::header(request, "content-type")?;
+    Some(
+        value
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase(),
+    )
+}
+
+/// A JSON body as text; a form, or anything else that is not JSON, is a 415.
+async fn json_body(mut request: Request, limit: usize) -> Result<String, Failure> {
+    if media_type(&request).is_some_and(|media| media != "application/json") {
+        let message = "the body must be application/json";
+        let code = dialtone_core::error::Code::UnsupportedMediaType;
+        return Err(Refusal::new(code, message).into());
+    }
+    String::from_utf8(body(&mut request, limit).await?)
+        .map_err(|_| Refusal::bad_request("the body is not UTF-8").into())
+}
+
+/// A number in the query.
+fn number<T: std::str::FromStr>(request: &Request, name: &str) -> Result<Option<T>, Refusal> {
+    crate::auth::query(request, name)
+        .map(|text| text.parse())
+        .transpose()
+        .map_err(|_| Refusal::bad_request(format!("`{name}` must be a whole number")))
+}
+
+/// How many messages of history: at least one, at most a page.
+fn history_limit(request: &Request) -> Result<u32, Refusal> {
+    match number::<u32>(request, "limit")? {
+        Some(0) => Err(Refusal::bad_request("`limit` must be at least 1")),
+        Some(limit) => Ok(limit.min(limits::MAX_HISTORY_LIMIT)),
+        None => Ok(limits::DEFAULT_HISTORY_LIMIT),
+    }
+}
+
+/// A Room's own answer.
+fn passed_on(response: Response) -> Reply {
+    Reply::Json(response)
+}

@@ -1,0 +1,96 @@
+//! Twilio's webhooks: verified over the exact bytes, answered after the commit.
+
+use dialtone_core::{
+    error::{Code, Refusal},
+    event::Args,
+    limits::MAX_WEBHOOK_BYTES,
+    twilio::{
+        inbound::{self, Inbound},
+        signature::{self, WebhookRequest},
+    },
+    wire::{Item, Published, Request as RoomRequest},
+};
+use dialtone_durable::{environment::environment, logging};
+use serde_json::json;
+use worker::{Env, Request, Response};
+
+use super::{body, media_type};
+use crate::{Failure, auth, rooms};
+
+/// An inbound message: into its conversation's room, once, and on to its line and those who work it.
+pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failure> {
+    let environment = environment(env)?;
+    let config = &environment.config;
+    let tokens: Vec<&str> = [&config.twilio.auth_token, &config.twilio.auth_token_next]
+        .into_iter()
+        .flatten()
+        .map(|token| &**token)
+        .collect();
+    if config.twilio.auth_token.is_none() {
+        let message = "TWILIO_AUTH_TOKEN is not configured";
+        return Err(Refusal::new(Code::NotConfigured, message).into());
+    }
+    let method = request.inner().method();
+    let media = media_type(&request);
+    let known = ["application/x-www-form-urlencoded", "application/json"];
+    if method == "POST"
+        && media
+            .as_deref()
+            .is_some_and(|media| !known.contains(&media))
+    {
+        let message = "Twilio's webhooks are forms";
+        return Err(Refusal::new(Code::UnsupportedMediaType, message).into());
+    }
+    let bytes = body(&mut request, MAX_WEBHOOK_BYTES).await?;
+    let url = request.inner().url();
+    let sent_signature = auth::header(&request, "x-twilio-signature");
+    let webhook = WebhookRequest {
+        method: &method,
+        url: &url,
+        content_type: media.as_deref(),
+        body: &bytes,
+        signature: sent_signature.as_deref(),
+    };
+    let message = accept(&webhook, config.public_base_url.as_deref(), &tokens)
+        .and_then(|parameters| {
+            Ok(inbound::parse(
+                &parameters,
+                config.twilio.account_sid.as_deref(),
+            )?)
+        })
+        .inspect_err(|refusal| {
+            let fields = json!({"code": refusal.code, "reason": refusal.message});
+            logging::error("webhook_refused", fields);
+        })?;
+    let published = publish(env, &message).await?;
+    let duplicate = published.results.iter().all(|result| result.duplicate);
+    let fields = json!({
+        "messageSid": message.message_sid.as_str(),
+        "duplicate": duplicate,
+        // Unsigned: for the log alone.
+        "retryToken": auth::header(&request, "i-twilio-idempotency-token"),
+    });
+    logging::info("webhook_accepted", fields);
+    let mut response = Response::ok("<Response/>")?;
+    response.headers_mut().set("content-type", "text/xml")?;
+    Ok(response)
+}
+
+fn accept(
+    webhook: &WebhookRequest<'_>,
+    public_base_url: Option<&str>,
+    tokens: &[&str],
+) -> Result<Vec<(String, String)>, Refusal> {
+    signature::verify(webhook, public_base_url, tokens)?;
+    Ok(webhook.parameters()?)
+}
+
+async fn publish(env: &Env, message: &Inbound) -> Result<Published, Failure> {
+    let item = Item {
+        event: "new_message".to_owned(),
+        args: Args::One(message.payload(auth::now())?),
+        dedupe: Some(format!("twilio:{}", message.message_sid)),
+    };
+    let request = RoomRequest::Publish { items: vec![item] };
+    Ok(rooms::ask_json(env, &message.room(), &request).await?)
+}

@@ -1,0 +1,76 @@
+// `npm run build`: build/index.js and build/index_bg.wasm, by worker-build, with every tool that it would
+// otherwise download given to it. Does nothing when nothing that goes into them has changed.
+//
+//   npm run build [-- [--force] [--out-dir DIR] [cargo build arguments, such as --features …]]
+
+import { createHash } from "node:crypto";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { setup } from "./setup.mjs";
+import { cargoTools, Complaint, elapsed, esbuild, main, ROOT, run, toolEnv, wasmOpt, WORKER_BUILD_VERSION } from "./tools.mjs";
+
+const SOURCES = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core", "durable", "src"];
+const RESULTS = ["index.js", "index_bg.wasm"];
+
+/** Sets up, then builds into `outDir` (inside the repository). `cargoArgs` go to `cargo build`. */
+export async function build({ outDir = "build", cargoArgs = [], force = false, log = console.log } = {}) {
+  await setup({ log });
+  const start = Date.now();
+  const out = join(ROOT, outDir);
+  const stamp = join(out, ".inputs");
+  const inputs = inputHash(cargoArgs);
+  const isBuilt = RESULTS.every((name) => existsSync(join(out, name)));
+  if (!force && isBuilt && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs) {
+    log(`build: ${outDir}/ is up to date (${size(out)})`);
+    return;
+  }
+  log("build: compiling with worker-build…");
+  rmSync(stamp, { force: true }); // what is interrupted from here on is not up to date
+  await run(cargoTools.workerBuild().command, ["--release", "--out-dir", outDir, "--", ...cargoArgs], {
+    env: toolEnv({ WASM_BINDGEN_BIN: cargoTools.wasmBindgen().command, WASM_OPT_BIN: wasmOpt(), ESBUILD_BIN: esbuild() }),
+  });
+  for (const name of RESULTS) {
+    if (!existsSync(join(out, name))) throw new Complaint(`worker-build ended well, but made no ${outDir}/${name}.`);
+  }
+  writeFileSync(stamp, inputs);
+  log(`build: ${outDir}/ is ready in ${elapsed(start)} (${size(out)})`);
+}
+
+function size(out) {
+  const wasm = readFileSync(join(out, "index_bg.wasm"));
+  const kb = (bytes) => `${Math.round(bytes / 1000)} KB`;
+  return `index_bg.wasm ${kb(wasm.length)}, ${kb(gzipSync(wasm, { level: 9 }).length)} gzip`;
+}
+
+/** By content: `git checkout` touches files without changing them. */
+function inputHash(cargoArgs) {
+  const rustc = spawnSync("rustc", ["-vV"], { cwd: ROOT, encoding: "utf8" }).stdout;
+  const packages = readFileSync(join(ROOT, "package-lock.json")); // esbuild, wasm-opt
+  const hash = createHash("sha256");
+  const add = (name, content) => hash.update(`${name}\0${content.length}\0`).update(content);
+  add("tools", JSON.stringify([WORKER_BUILD_VERSION, rustc, cargoArgs, process.env.RUSTFLAGS ?? ""]));
+  add("packages", packages);
+  for (const file of SOURCES.flatMap(filesUnder)) add(file, readFileSync(join(ROOT, file)));
+  return hash.digest("hex");
+}
+
+function filesUnder(path) {
+  const full = join(ROOT, path);
+  if (!existsSync(full)) return [];
+  if (statSync(full).isFile()) return [path];
+  return readdirSync(full)
+    .sort()
+    .flatMap((name) => filesUnder(`${path}/${name}`));
+}
+
+main(import.meta.url, async (args) => {
+  const options = { cargoArgs: [] };
+  for (let i = 0; i < args.length; i++) {
+    if (args[i] === "--force") options.force = true;
+    else if (args[i] === "--out-dir") options.outDir = args[++i];
+    else options.cargoArgs.push(args[i]);
+  }
+  await build(options);
+});
