@@ -177,6 +177,8 @@ pub mod memory {
     pub struct Memory(pub rusqlite::Connection);
 
     impl Memory {
+        /// An empty one.
+        #[allow(clippy::new_without_default)]
         pub fn new() -> Self {
             Self(rusqlite::Connection::open_in_memory().unwrap())
         }

@@ -1,1 +1,1012 @@
+//! The object's turns on a real SQLite, and a small world of objects that deliver to each other.
 
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, HashMap},
+};
+
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::{
+    auth::Grant,
+    hub::ConnectionId,
+    limits::{PRESENCE_GRACE_MS, TYPING_MS},
+    storage::{Row, Value, memory::Memory},
+    wire::{Caller, Item},
+};
+
+/// SQLite that fails the n-th statement from now, if told to.
+struct Failing {
+    sql: Memory,
+    fail_in: Cell<Option<u32>>,
+}
+
+impl Sql for Failing {
+    fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError> {
+        if let Some(left) = self.fail_in.get() {
+            self.fail_in.set(left.checked_sub(1));
+            if left == 0 {
+                return Err(StorageError::Sqlite("disk full".to_owned()));
+            }
+        }
+        self.sql.run(statement, parameters)
+    }
+}
+
+/// One object and what its shell keeps: the disk, the sockets' attachments, what they were sent.
+struct Shell {
+    name: RoomName,
+    environment: Rc<Environment>,
+    disk: Failing,
+    object: Option<Object>,
+    attachments: BTreeMap<ConnectionId, Attachment>,
+    received: HashMap<ConnectionId, Vec<String>>,
+    closed: HashMap<ConnectionId, DisconnectReason>,
+    replies: HashMap<RequestId, Result<String, Refusal>>,
+    deliveries: Vec<Delivery>,
+    /// The last `Wake`, as (timer, alarm).
+    wake: (Option<Timestamp>, Option<Timestamp>),
+    now: Timestamp,
+    requests: u64,
+}
+
+fn environment(vars: &[(&str, &str)]) -> Rc<Environment> {
+    let config = Config::read(|name| {
+        let set = vars
+            .iter()
+            .find(|(n, _)| *n == name)
+            .map(|(_, v)| (*v).to_owned());
+        set.or_else(|| (name == "JWT_SECRET").then(|| SECRET.to_owned()))
+    })
+    .unwrap();
+    let keys = Keys::new(&config.auth).unwrap();
+    Rc::new(Environment { config, keys })
+}
+
+const SECRET: &str = "a secret of the tests, of more than 32 bytes";
+const T0: Timestamp = Timestamp(1_767_607_200_000);
+
+fn claims(user: &str) -> Claims {
+    Claims {
+        user: UserId::text(user).unwrap(),
+        name: None,
+        role: None,
+        rooms: vec![Grant::parse("*").unwrap()],
+        rooms_read: vec![],
+        expires_at: T0.plus(3_600_000),
+    }
+}
+
+fn caller(user: &str) -> Caller {
+    Caller {
+        claims: claims(user),
+        access: Access::Full,
+    }
+}
+
+impl Shell {
+    fn new(room: &str) -> Self {
+        Self::with(room, &[])
+    }
+
+    fn with(room: &str, vars: &[(&str, &str)]) -> Self {
+        Self {
+            name: RoomName::parse(room).unwrap(),
+            environment: environment(vars),
+            disk: Failing {
+                sql: Memory::new(),
+                fail_in: Cell::new(None),
+            },
+            object: None,
+            attachments: BTreeMap::new(),
+            received: HashMap::new(),
+            closed: HashMap::new(),
+            replies: HashMap::new(),
+            deliveries: vec![],
+            wake: (None, None),
+            now: T0,
+            requests: 0,
+        }
+    }
+
+    /// What the durable layer does: one transaction, then the outputs in order.
+    fn turn(&mut self, inputs: Vec<Input>) -> Result<Vec<Output>, StorageError> {
+        self.disk.sql.0.execute_batch("BEGIN").unwrap();
+        let result = self.transact(inputs);
+        match &result {
+            Ok(_) => self.disk.sql.0.execute_batch("COMMIT").unwrap(),
+            Err(_) => {
+                self.disk.sql.0.execute_batch("ROLLBACK").unwrap();
+                self.object = None;
+            }
+        }
+        let outputs = result?;
+        for output in &outputs {
+            match output {
+                Output::Accept { attachment, .. } | Output::Attach(attachment) => {
+                    let kept = Attachment::from_json(&attachment.to_json()).unwrap();
+                    self.attachments.insert(attachment.connection, kept);
+                }
+                Output::Send(flush) => {
+                    for connection in &flush.connections {
+                        assert!(self.attachments.contains_key(connection), "sent to nobody");
+                        let frames = flush.frames.iter().map(|frame| frame.to_string());
+                        self.received.entry(*connection).or_default().extend(frames);
+                    }
+                }
+                Output::Close { connection, reason } => {
+                    self.attachments.remove(connection);
+                    self.closed.insert(*connection, *reason);
+                }
+                Output::Reply { request, answer } => {
+                    assert!(self.replies.insert(*request, answer.clone()).is_none());
+                }
+                Output::Deliver(delivery) => self.deliveries.push(delivery.clone()),
+                Output::Wake { timer, alarm } => {
+                    self.wake = (timer.or(self.wake.0), alarm.or(self.wake.1));
+                }
+            }
+        }
+        Ok(outputs)
+    }
+
+    fn transact(&mut self, inputs: Vec<Input>) -> Result<Vec<Output>, StorageError> {
+        let object = match &mut self.object {
+            Some(object) => object,
+            none => none.insert(Object::open(
+                &self.disk,
+                Rc::clone(&self.environment),
+                self.name.clone(),
+                Epoch::from_random(7),
+                self.now,
+                self.attachments.values().cloned().collect(),
+            )?),
+        };
+        object.turn(&self.disk, self.now, inputs)
+    }
+
+    /// It is evicted: only the disk and the sockets' attachments stay.
+    fn evict(&mut self) {
+        self.object = None;
+    }
+
+    fn open_input(&mut self, user: &str, since: Option<&str>) -> Input {
+        self.requests += 1;
+        let connect = Connect {
+            caller: caller(user),
+            since: since.map(str::to_owned),
+            batch: false,
+        };
+        Input::Open {
+            request: RequestId(self.requests),
+            connect: Box::new(connect),
+        }
+    }
+
+    fn join(&mut self, user: &str) -> ConnectionId {
+        self.join_since(user, None)
+    }
+
+    fn join_since(&mut self, user: &str, since: Option<&str>) -> ConnectionId {
+        let input = self.open_input(user, since);
+        let outputs = self.turn(vec![input]).unwrap();
+        let accepted = outputs.iter().find_map(|output| match output {
+            Output::Accept { attachment, .. } => Some(attachment.connection),
+            _ => None,
+        });
+        accepted.expect("accepted")
+    }
+
+    fn send(&mut self, connection: ConnectionId, frame: Json) {
+        self.turn(vec![text(connection, frame)]).unwrap();
+    }
+
+    fn ask(&mut self, body: Request) -> Result<Json, Refusal> {
+        self.requests += 1;
+        let request = RequestId(self.requests);
+        self.turn(vec![Input::Request {
+            request,
+            body: Box::new(body),
+        }])
+        .unwrap();
+        self.replies[&request]
+            .clone()
+            .map(|json| serde_json::from_str(&json).unwrap())
+    }
+
+    /// All frames that a connection got since the last call.
+    fn take(&mut self, connection: ConnectionId) -> Vec<Json> {
+        let frames = self.received.remove(&connection).unwrap_or_default();
+        frames
+            .iter()
+            .map(|frame| serde_json::from_str(frame).unwrap())
+            .collect()
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.turn(vec![Input::Timer, Input::Alarm]).unwrap();
+    }
+}
+
+fn text(connection: ConnectionId, frame: Json) -> Input {
+    Input::Text {
+        connection,
+        text: frame.to_string(),
+    }
+}
+
+fn events(frames: &[Json]) -> Vec<&str> {
+    frames
+        .iter()
+        .filter_map(|frame| frame["event"].as_str())
+        .collect()
+}
+
+#[test]
+fn a_turn_is_one_run_of_sends_and_each_frame_is_encoded_once() {
+    let mut shell = Shell::new("demo:1");
+    let (a, b, c) = (shell.join("a"), shell.join("b"), shell.join("c"));
+    let outputs = shell
+        .turn(vec![
+            text(a, json!({"event": "x", "data": 1, "id": "1"})),
+            text(b, json!({"event": "y", "data": 2})),
+        ])
+        .unwrap();
+    let sends: Vec<&Flush> = outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send(flush) => Some(flush),
+            _ => None,
+        })
+        .collect();
+    let of = |id| {
+        *sends
+            .iter()
+            .find(|flush| flush.connections.contains(&id))
+            .unwrap()
+    };
+    assert_eq!(sends.len(), 3, "one group each: {sends:?}");
+    assert_eq!(of(a).frames.len(), 2, "the ack, then y: {:?}", of(a).frames);
+    assert_eq!(of(b).frames.len(), 1);
+    assert_eq!(of(c).frames.len(), 2);
+    assert!(
+        Rc::ptr_eq(&of(c).frames[0], &of(b).frames[0]),
+        "x is encoded once"
+    );
+    assert!(
+        Rc::ptr_eq(&of(c).frames[1], &of(a).frames[1]),
+        "y is encoded once"
+    );
+}
+
+#[test]
+fn everyone_else_with_the_same_frames_is_one_group() {
+    let mut shell = Shell::new("demo:1");
+    let ids: Vec<ConnectionId> = (0..50).map(|n| shell.join(&format!("u{n}"))).collect();
+    let outputs = shell
+        .turn(vec![text(ids[0], json!({"event": "x", "data": 1}))])
+        .unwrap();
+    assert_eq!(outputs.len(), 1, "{outputs:?}");
+    assert!(matches!(&outputs[0], Output::Send(flush) if flush.connections == ids[1..]));
+}
+
+#[test]
+fn a_batched_socket_gets_a_turn_as_lines_of_one_frame() {
+    let mut shell = Shell::new("demo:1");
+    let a = shell.join("a");
+    let connect = Connect {
+        caller: caller("b"),
+        since: None,
+        batch: true,
+    };
+    let input = Input::Open {
+        request: RequestId(99),
+        connect: Box::new(connect),
+    };
+    shell.turn(vec![input]).unwrap();
+    let b = *shell.attachments.keys().last().unwrap();
+    shell.received.clear();
+    let pretty = "{\"event\":\"y\",\"data\":{\n \"n\": 2\r\n}}".to_owned();
+    shell
+        .turn(vec![
+            text(a, json!({"event": "x", "data": 1})),
+            Input::Text {
+                connection: a,
+                text: pretty,
+            },
+        ])
+        .unwrap();
+    let frames = &shell.received[&b];
+    assert_eq!(frames.len(), 1);
+    let lines: Vec<Json> = frames[0]
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(events(&lines), ["x", "y"]);
+}
+
+#[test]
+fn an_id_is_accepted_once_per_user_even_after_a_wake() {
+    let mut shell = Shell::new("demo:1");
+    let (a, b) = (shell.join("a"), shell.join("b"));
+    shell.take(b);
+    let frame = json!({"event": "x", "data": 1, "id": "1"});
+    shell.send(a, frame.clone());
+    shell.evict();
+    shell.send(a, frame.clone());
+    let acks: Vec<Json> = shell
+        .take(a)
+        .into_iter()
+        .filter(|frame| !frame["ack"].is_null())
+        .collect();
+    assert_eq!(
+        acks,
+        [
+            json!({"ack": "1", "offset": 1, "duplicate": false}),
+            json!({"ack": "1", "offset": 1, "duplicate": true}),
+        ]
+    );
+    assert_eq!(events(&shell.take(b)), ["x"]);
+    // Another user's id of the same name is another id.
+    shell.send(b, frame);
+    assert_eq!(
+        shell.take(b),
+        [json!({"ack": "1", "offset": 2, "duplicate": false})]
+    );
+}
+
+#[test]
+fn ids_of_users_with_colons_do_not_meet() {
+    let mut shell = Shell::new("demo:1");
+    let (a, b) = (shell.join("a:b"), shell.join("a"));
+    shell.send(a, json!({"event": "x", "id": "c"}));
+    shell.send(b, json!({"event": "x", "id": "b:c"}));
+    assert_eq!(shell.take(b).last().unwrap()["duplicate"], json!(false));
+}
+
+#[test]
+fn presence_is_told_once_a_turn_and_newcomers_hear_what_came_after_them() {
+    let mut shell = Shell::new("demo:1");
+    let a = shell.join("a");
+    shell.take(a);
+    let (b, c) = (shell.open_input("b", None), shell.open_input("c", None));
+    shell.turn(vec![b, c]).unwrap();
+    let ids: Vec<ConnectionId> = shell.attachments.keys().copied().collect();
+    let users = |frame: &Json, field: &str| -> Vec<String> {
+        let list = frame["data"][field].as_array().unwrap();
+        list.iter()
+            .map(|user| user["userId"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let a_got = shell.take(a);
+    assert_eq!(events(&a_got), ["presence_diff"]);
+    assert_eq!(users(&a_got[0], "joins"), ["b", "c"]);
+    let b_got = shell.take(ids[1]);
+    assert_eq!(
+        events(&b_got),
+        ["connected", "presence_state", "presence_diff"]
+    );
+    assert_eq!(users(&b_got[1], "users"), ["a", "b"]);
+    assert_eq!(users(&b_got[2], "joins"), ["c"]);
+    let c_got = shell.take(ids[2]);
+    assert_eq!(events(&c_got), ["connected", "presence_state"]);
+    assert_eq!(users(&c_got[1], "users"), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_second_tab_is_no_second_person_and_the_last_one_out_leaves_after_the_grace() {
+    let mut shell = Shell::new("demo:1");
+    let (a, b1) = (shell.join("a"), shell.join("b"));
+    let b2 = shell.join("b");
+    shell.take(a);
+    shell.turn(vec![Input::Closed { connection: b1 }]).unwrap();
+    shell.wait(PRESENCE_GRACE_MS);
+    assert!(shell.take(a).is_empty());
+    shell.attachments.remove(&b1);
+    shell.turn(vec![Input::Closed { connection: b2 }]).unwrap();
+    assert!(shell.wake.0.is_some(), "a timer is set");
+    shell.wait(PRESENCE_GRACE_MS);
+    assert_eq!(events(&shell.take(a)), ["presence_diff"]);
+}
+
+#[test]
+fn typing_is_over_by_itself_and_with_the_socket() {
+    let mut shell = Shell::new("chat:1");
+    let (a, b) = (shell.join("a"), shell.join("b"));
+    shell.take(b);
+    let typing = json!({"event": "typing", "data": {"isTyping": true}});
+    shell.send(a, typing.clone());
+    shell.wait(TYPING_MS);
+    let frames = shell.take(b);
+    assert_eq!(
+        frames,
+        [
+            json!({"event": "user_typing", "data": {"userId": "a", "isTyping": true, "chatId": "1"}}),
+            json!({"event": "user_typing", "data": {"userId": "a", "isTyping": false, "chatId": "1"}}),
+        ]
+    );
+    shell.send(a, typing);
+    shell.turn(vec![Input::Closed { connection: a }]).unwrap();
+    assert_eq!(shell.take(b)[1]["data"]["isTyping"], json!(false));
+}
+
+#[test]
+fn read_marks_never_move_back_and_are_told_when_they_move() {
+    let mut shell = Shell::new("demo:1");
+    let (a, b) = (shell.join("a"), shell.join("b"));
+    for n in 0..5 {
+        shell.send(a, json!({"event": "x", "data": n}));
+    }
+    shell.take(b);
+    for (offset, told) in [
+        (json!(3), Some(3)),
+        (json!(2), None),
+        (json!(3), None),
+        (json!(99), Some(5)),
+        (Json::Null, None),
+    ] {
+        shell.send(a, json!({"event": "mark_read", "data": {"offset": offset}}));
+        let frames = shell.take(b);
+        let heard = frames
+            .first()
+            .map(|frame| frame["data"]["offset"].as_u64().unwrap());
+        assert_eq!(heard, told, "{offset}");
+    }
+    shell.take(a);
+    for bad in [
+        json!({"offset": -1}),
+        json!({"offset": "3"}),
+        json!([3]),
+        json!("x"),
+    ] {
+        shell.send(a, json!({"event": "mark_read", "data": bad}));
+        assert_eq!(
+            shell.take(a)[0]["error"]["code"],
+            "invalid_payload",
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn since_gives_all_that_was_missed_or_nothing() {
+    let mut shell = Shell::with("demo:1", &[("HISTORY_MAX_MESSAGES", "3")]);
+    let a = shell.join("a");
+    for n in 1..=8 {
+        shell.send(a, json!({"event": "x", "data": n}));
+    }
+    // Three are kept, and as many again as slack before they are pruned.
+    let epoch = "0000000000000007";
+    for (since, recovered) in [
+        (format!("{epoch}:8"), Some(vec![])),
+        (format!("{epoch}:6"), Some(vec![7, 8])),
+        (format!("{epoch}:4"), Some(vec![5, 6, 7, 8])),
+        (format!("{epoch}:3"), None),
+        (format!("{epoch}:0"), None),
+        (format!("{epoch}:9"), None),
+        ("ffffffffffffffff:6".to_owned(), None),
+    ] {
+        let id = shell.join_since("b", Some(&since));
+        let frames = shell.take(id);
+        assert_eq!(
+            frames[0]["data"]["recovered"],
+            json!(recovered.is_some()),
+            "{since}"
+        );
+        assert_eq!(frames[0]["data"]["offset"], 8, "{since}");
+        let replayed: Vec<u64> = frames[1..frames.len() - 1]
+            .iter()
+            .map(|frame| frame["offset"].as_u64().unwrap())
+            .collect();
+        assert_eq!(replayed, recovered.unwrap_or_default(), "{since}");
+        assert_eq!(frames.last().unwrap()["event"], "presence_state", "{since}");
+    }
+    let bad = shell.open_input("b", Some("nonsense"));
+    shell.turn(vec![bad]).unwrap();
+    let refusal = shell.replies[&RequestId(shell.requests)]
+        .clone()
+        .unwrap_err();
+    assert_eq!(refusal.code, Code::BadRequest);
+}
+
+#[test]
+fn history_pages_both_ways() {
+    let mut shell = Shell::new("demo:1");
+    let a = shell.join("a");
+    for n in 1..=60 {
+        shell.send(a, json!({"event": "x", "data": n}));
+    }
+    let offset = |n: Option<u64>| n.map(Offset);
+    for (after, before, limit, expected) in [
+        (None, None, 50, (11..=60).collect::<Vec<u64>>()),
+        (None, Some(11), 5, vec![6, 7, 8, 9, 10]),
+        (None, Some(3), 50, vec![1, 2]),
+        (Some(57), None, 50, vec![58, 59, 60]),
+        (Some(0), None, 3, vec![1, 2, 3]),
+        (Some(10), Some(13), 50, vec![11, 12]),
+        (Some(60), None, 50, vec![]),
+        (Some(u64::MAX), None, 50, vec![]),
+        (None, Some(0), 50, vec![]),
+        (None, Some(u64::MAX), 1, vec![60]),
+    ] {
+        let request = Request::History {
+            caller: caller("b"),
+            after: offset(after),
+            before: offset(before),
+            limit,
+        };
+        let page = shell.ask(request).unwrap();
+        let offsets: Vec<u64> = page["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|message| message["offset"].as_u64().unwrap())
+            .collect();
+        assert_eq!(
+            offsets, expected,
+            "after {after:?} before {before:?} limit {limit}"
+        );
+        assert_eq!(
+            (page["epoch"].as_str(), page["offset"].as_u64()),
+            (Some("0000000000000007"), Some(60))
+        );
+    }
+}
+
+#[test]
+fn what_is_too_old_is_pruned_but_the_newest_and_young_keys_stay() {
+    let mut shell = Shell::with("demo:1", &[("HISTORY_MAX_AGE_DAYS", "2")]);
+    let a = shell.join("a");
+    shell.send(a, json!({"event": "x", "id": "old"}));
+    shell.now = shell.now.plus(47 * 3_600_000);
+    shell.send(a, json!({"event": "x", "id": "young"}));
+    assert!(shell.wake.1.is_some(), "an alarm is set");
+    shell.wait(3_600_000);
+    let history = |shell: &mut Shell| {
+        let caller = caller("b");
+        shell
+            .ask(Request::History {
+                caller,
+                after: None,
+                before: None,
+                limit: 9,
+            })
+            .unwrap()
+    };
+    assert_eq!(history(&mut shell)["messages"].as_array().unwrap().len(), 1);
+    // Everything is too old now, but the newest row keeps the offsets going.
+    shell.wait(100 * 86_400_000);
+    assert_eq!(history(&mut shell)["messages"][0]["offset"], 2);
+    let b = shell.join("a");
+    shell.send(b, json!({"event": "x", "id": "young"}));
+    shell.send(b, json!({"event": "x", "id": "old"}));
+    let acks: Vec<Json> = shell
+        .take(b)
+        .into_iter()
+        .filter(|frame| !frame["ack"].is_null())
+        .collect();
+    assert_eq!(
+        acks[0],
+        json!({"ack": "young", "offset": 2, "duplicate": true})
+    );
+    assert_eq!(
+        acks[1],
+        json!({"ack": "old", "offset": 3, "duplicate": false})
+    );
+}
+
+#[test]
+fn a_socket_does_not_outlive_its_token_unless_it_is_refreshed() {
+    let token = |user: &str, ttl_s: u64| {
+        use jwt_compact::{
+            AlgorithmExt as _, Claims as Jwt, Header,
+            alg::{Hs256, Hs256Key},
+        };
+        let custom = json!({"sub": user, "exp": T0.0 / 1000 + ttl_s, "rooms": ["*"]});
+        Hs256
+            .token(&Header::empty(), &Jwt::new(custom), &Hs256Key::new(SECRET))
+            .unwrap()
+    };
+    let mut shell = Shell::new("demo:1");
+    let (a, b) = (shell.join("a"), shell.join("b"));
+    assert_eq!(shell.wake.1, Some(T0.plus(3_600_000)));
+    shell.take(a);
+    for (sent, code) in [
+        (json!({"token": token("b", 7200)}), Some("forbidden")),
+        (json!({"token": "garbage"}), Some("unauthorized")),
+        (json!({}), Some("invalid_payload")),
+        (json!({"token": token("a", 7200)}), None),
+    ] {
+        shell.send(a, json!({"event": "refresh", "data": sent, "id": "r"}));
+        let answer = shell.take(a).remove(0);
+        assert_eq!(answer["error"]["code"].as_str(), code, "{answer}");
+    }
+    shell.evict();
+    shell.wait(3_600_000);
+    assert_eq!(
+        shell.closed,
+        HashMap::from([(b, DisconnectReason::TokenExpired)])
+    );
+    shell.wait(3_600_000);
+    assert_eq!(shell.closed[&a], DisconnectReason::TokenExpired);
+}
+
+#[test]
+fn readers_read_and_members_are_members_until_they_are_not() {
+    let mut shell = Shell::new("demo:1");
+    let open = |access| Connect {
+        caller: Caller {
+            claims: claims("m"),
+            access,
+        },
+        since: None,
+        batch: false,
+    };
+    let join = |shell: &mut Shell, access| {
+        shell.requests += 1;
+        let request = RequestId(shell.requests);
+        shell
+            .turn(vec![Input::Open {
+                request,
+                connect: Box::new(open(access)),
+            }])
+            .unwrap();
+        shell
+            .replies
+            .get(&request)
+            .cloned()
+            .map(|answer| answer.unwrap_err().code)
+    };
+    assert_eq!(join(&mut shell, Access::IfMember), Some(Code::Forbidden));
+    let user = UserId::text("m").unwrap();
+    let added = shell
+        .ask(Request::AddMember { user: user.clone() })
+        .unwrap();
+    assert_eq!(added["members"][0]["userId"], "m");
+    assert_eq!(join(&mut shell, Access::IfMember), None);
+    assert_eq!(join(&mut shell, Access::Read), None);
+    let (member, reader) = (ConnectionId(1), ConnectionId(2));
+    shell.take(reader);
+    for (event, code) in [
+        ("note", Some("forbidden")),
+        ("typing", Some("forbidden")),
+        ("mark_read", None),
+    ] {
+        shell.send(reader, json!({"event": event, "id": event}));
+        let answer = shell.take(reader).pop().unwrap();
+        assert_eq!(answer["error"]["code"].as_str(), code, "{event}");
+    }
+    let left = shell.ask(Request::RemoveMember { user }).unwrap();
+    assert_eq!(left, json!({"members": []}));
+    // The reader's grant is not the membership.
+    assert_eq!(
+        shell.closed,
+        HashMap::from([(member, DisconnectReason::Forbidden)])
+    );
+    assert_eq!(join(&mut shell, Access::IfMember), Some(Code::Forbidden));
+}
+
+#[test]
+fn a_turn_that_storage_fails_leaves_nothing_behind() {
+    // Whichever statement fails, the turn is undone and the next one goes on from what was committed.
+    for fail_in in 0..12 {
+        let mut shell = Shell::new("sms:+1555:+1666");
+        let a = shell.join("a");
+        shell.send(a, json!({"event": "mark_read"}));
+        shell.disk.fail_in.set(Some(fail_in));
+        let publish = |n: u32| Request::Publish {
+            items: vec![Item {
+                event: "new_message".to_owned(),
+                args: Args::of(&json!({"n": n})),
+                dedupe: Some(format!("twilio:{n}")),
+            }],
+        };
+        let both = vec![
+            Input::Request {
+                request: RequestId(50),
+                body: Box::new(publish(1)),
+            },
+            Input::Request {
+                request: RequestId(51),
+                body: Box::new(publish(2)),
+            },
+        ];
+        let failed = shell.turn(both).is_err();
+        shell.disk.fail_in.set(None);
+        shell.now = shell.now.plus(SETTLE_TIMEOUT_MS);
+        let request = Request::History {
+            caller: caller("b"),
+            after: None,
+            before: None,
+            limit: 9,
+        };
+        let history = shell.ask(request).unwrap();
+        let kept = history["messages"].as_array().unwrap().len();
+        let outbox = shell
+            .disk
+            .sql
+            .run("SELECT COUNT(*) FROM outbox", &[])
+            .unwrap();
+        let outbox = outbox[0].unsigned(0, "count").unwrap();
+        assert_eq!(
+            (kept, outbox),
+            if failed { (0, 0) } else { (2, 2) },
+            "statement {fail_in}"
+        );
+        if failed {
+            assert_eq!(events(&shell.take(a)), ["connected", "presence_state"]);
+            shell.ask_publish(publish(1));
+            assert_eq!(events(&shell.take(a)), ["new_message"]);
+        }
+    }
+}
+
+impl Shell {
+    /// A publication whose answer may have to wait for other rooms.
+    fn ask_publish(&mut self, body: Request) {
+        self.requests += 1;
+        let request = RequestId(self.requests + 1000);
+        self.turn(vec![Input::Request {
+            request,
+            body: Box::new(body),
+        }])
+        .unwrap();
+    }
+}
+
+/// Objects by name; deliveries between them are carried by hand.
+struct World {
+    shells: BTreeMap<String, Shell>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            shells: BTreeMap::new(),
+        }
+    }
+
+    fn room(&mut self, name: &str) -> &mut Shell {
+        self.shells
+            .entry(name.to_owned())
+            .or_insert_with(|| Shell::new(name))
+    }
+
+    /// Carries one round of deliveries, each `times` times; `works` says which arrive.
+    fn deliver(&mut self, times: u32, works: bool) -> usize {
+        let mut pending = vec![];
+        for (name, shell) in &mut self.shells {
+            for delivery in std::mem::take(&mut shell.deliveries) {
+                pending.push((name.clone(), delivery));
+            }
+        }
+        let count = pending.len();
+        for (from, delivery) in pending {
+            if works {
+                for _ in 0..times {
+                    let to = self.room(delivery.room.as_str());
+                    to.ask_publish(Request::Publish {
+                        items: delivery.items.clone(),
+                    });
+                }
+            }
+            let input = Input::Delivered {
+                delivery,
+                delivered: works,
+            };
+            self.room(&from).turn(vec![input]).unwrap();
+        }
+        count
+    }
+}
+
+fn inbound(sid: &str) -> Request {
+    Request::Publish {
+        items: vec![Item {
+            event: "new_message".to_owned(),
+            args: Args::of(&json!({"messageSid": sid})),
+            dedupe: Some(format!("twilio:{sid}")),
+        }],
+    }
+}
+
+#[test]
+fn an_inbound_message_reaches_the_line_and_its_assignees_once_however_often_it_is_delivered() {
+    let mut world = World::new();
+    for user in ["ann", "bob"] {
+        let user = UserId::text(user).unwrap();
+        world
+            .room("line:+1555")
+            .ask(Request::AddMember { user })
+            .unwrap();
+    }
+    let line = world.room("line:+1555").join("boss");
+    let ann = world.room("user:ann").join("ann");
+    world.room("line:+1555").take(line);
+    world.room("user:ann").take(ann);
+
+    let sms = world.room("sms:+1555:+1666");
+    sms.ask_publish(inbound("SM1"));
+    let request = RequestId(sms.requests + 1000);
+    assert!(!sms.replies.contains_key(&request), "it waits for the line");
+    assert_eq!(world.deliver(3, true), 1);
+    assert!(
+        world.room("sms:+1555:+1666").replies.contains_key(&request),
+        "and then it answers"
+    );
+    assert_eq!(world.deliver(2, true), 2);
+    assert_eq!(world.deliver(1, true), 0);
+    assert_eq!(
+        events(&world.room("line:+1555").take(line)),
+        ["new_message"]
+    );
+    assert_eq!(events(&world.room("user:ann").take(ann)), ["new_message"]);
+
+    // The same webhook again is a duplicate and goes nowhere.
+    world.room("sms:+1555:+1666").ask_publish(inbound("SM1"));
+    assert_eq!(world.deliver(1, true), 0);
+}
+
+#[test]
+fn a_room_that_cannot_be_reached_is_tried_again_in_order_also_after_a_crash() {
+    let mut world = World::new();
+    let sms = "sms:+1555:+1666";
+    let line = world.room("line:+1555").join("boss");
+    world.room("line:+1555").take(line);
+    world.room(sms).ask_publish(inbound("SM1"));
+    let request = RequestId(world.room(sms).requests + 1000);
+    assert_eq!(world.deliver(1, false), 1);
+    assert!(
+        world.room(sms).replies.contains_key(&request),
+        "it is committed: that is what counts"
+    );
+    world.room(sms).ask_publish(inbound("SM2"));
+    assert_eq!(
+        world.deliver(1, true),
+        0,
+        "the second waits behind the first"
+    );
+    world.room(sms).evict();
+    assert!(world.room(sms).wake.1.is_some(), "the alarm is set");
+    world.room(sms).wait(crate::limits::OUTBOX_RETRY_MS);
+    assert_eq!(world.deliver(1, true), 1, "both in one request");
+    let frames = world.room("line:+1555").take(line);
+    let sids: Vec<&str> = frames
+        .iter()
+        .map(|frame| frame["data"]["messageSid"].as_str().unwrap())
+        .collect();
+    assert_eq!(sids, ["SM1", "SM2"]);
+}
+
+#[test]
+fn a_webhook_does_not_wait_for_ever_for_a_room_that_does_not_answer() {
+    let mut world = World::new();
+    let sms = "sms:+1555:+1666";
+    world.room(sms).ask_publish(inbound("SM1"));
+    let request = RequestId(world.room(sms).requests + 1000);
+    let wake = world.room(sms).wake.0.unwrap();
+    assert_eq!(wake, T0.plus(SETTLE_TIMEOUT_MS));
+    world.room(sms).wait(SETTLE_TIMEOUT_MS);
+    assert!(world.room(sms).replies.contains_key(&request));
+}
+
+#[test]
+fn a_connection_past_the_limit_is_refused_and_the_others_stay() {
+    let mut shell = Shell::new("demo:1");
+    for _ in 0..crate::limits::MAX_CONNECTIONS_PER_USER {
+        shell.join("a");
+    }
+    let one_more = shell.open_input("a", None);
+    shell.turn(vec![one_more]).unwrap();
+    let refusal = shell.replies[&RequestId(shell.requests)]
+        .clone()
+        .unwrap_err();
+    assert_eq!(refusal.code, Code::RateLimited);
+    shell.join("b");
+}
+
+/// What a random run does.
+#[derive(Debug, Clone)]
+enum Step {
+    Join(u8),
+    Rejoin(u8),
+    Close(u8),
+    Send {
+        from: u8,
+        id: Option<u8>,
+        fail_in: Option<u8>,
+    },
+    Garbage(u8, String),
+    Evict,
+    Wait(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => (0..5_u8).prop_map(Step::Join),
+        2 => (0..5_u8).prop_map(Step::Rejoin),
+        1 => any::<u8>().prop_map(Step::Close),
+        8 => (any::<u8>(), proptest::option::of(0..20_u8), proptest::option::weighted(0.2, 0..8_u8))
+            .prop_map(|(from, id, fail_in)| Step::Send { from, id, fail_in }),
+        1 => (any::<u8>(), ".{0,40}").prop_map(|(from, text)| Step::Garbage(from, text)),
+        1 => Just(Step::Evict),
+        1 => (0..8_000_u16).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Invariants 1–4: whatever happens, offsets are gapless, each id is accepted once, everyone
+    /// sees publications in order, each once, and a reconnect gets just what was missed.
+    #[test]
+    fn whatever_happens_nobody_sees_a_gap_or_a_double(steps in proptest::collection::vec(step(), 1..80)) {
+        let mut shell = Shell::new("demo:1");
+        // What each user's client has seen of the others' publications, across reconnects.
+        let mut seen: HashMap<u8, Vec<u64>> = HashMap::new();
+        let mut position: HashMap<u8, u64> = HashMap::new();
+        let mut whose: HashMap<ConnectionId, u8> = HashMap::new();
+        let mut live: Vec<ConnectionId> = vec![];
+        let mut fresh_id = 0;
+        shell.turn(vec![]).unwrap();
+        let epoch = "0000000000000007";
+        for step in steps {
+            let pick = |n: u8, live: &[ConnectionId]| live.get(usize::from(n) % live.len().max(1)).copied();
+            match step {
+                // One connection a user, so that what it saw is simple to say.
+                Step::Join(user) | Step::Rejoin(user) if whose.values().any(|u| *u == user) => {}
+                Step::Join(user) | Step::Rejoin(user) => {
+                    let since = position.get(&user).map(|offset| format!("{epoch}:{offset}"));
+                    let id = shell.join_since(&format!("u{user}"), since.as_deref());
+                    if since.is_none() {
+                        position.insert(user, shell.object.as_ref().unwrap().room.head().0);
+                    }
+                    whose.insert(id, user);
+                    live.push(id);
+                }
+                Step::Close(n) => if let Some(id) = pick(n, &live) {
+                    live.retain(|other| *other != id);
+                    whose.remove(&id);
+                    shell.attachments.remove(&id);
+                    shell.turn(vec![Input::Closed { connection: id }]).unwrap();
+                },
+                // A disk that is told to fail may fail the turn: then it never was.
+                Step::Send { from, id, fail_in } => if let Some(from) = pick(from, &live) {
+                    fresh_id += 1;
+                    let id = id.map_or(format!("fresh{fresh_id}"), |id| format!("c{id}"));
+                    let frame = json!({"event": "x", "data": 1, "id": id});
+                    shell.disk.fail_in.set(fail_in.map(u32::from));
+                    let _ = shell.turn(vec![text(from, frame.clone()), text(from, frame)]);
+                    shell.disk.fail_in.set(None);
+                },
+                Step::Garbage(from, garbage) => if let Some(from) = pick(from, &live) {
+                    shell.turn(vec![Input::Text { connection: from, text: garbage }]).unwrap();
+                },
+                Step::Evict => shell.evict(),
+                Step::Wait(ms) => shell.wait(ms.into()),
+            }
+            for (id, user) in &whose {
+                for frame in shell.received.remove(id).unwrap_or_default() {
+                    let Ok(frame) = serde_json::from_str::<Json>(&frame) else { continue };
+                    if let Some(offset) = frame["offset"].as_u64() {
+                        // An ack of a duplicate names an old offset; anything else must be new.
+                        if frame["ack"].is_null() || frame["duplicate"] == false {
+                            seen.entry(*user).or_default().push(offset);
+                            position.insert(*user, offset);
+                        }
+                    }
+                }
+            }
+        }
+        for (user, offsets) in seen {
+            for pair in offsets.windows(2) {
+                prop_assert_eq!(pair[1], pair[0] + 1, "user {} saw {:?}", user, offsets);
+            }
+        }
+        let rows = shell.disk.sql.run("SELECT COUNT(*), COALESCE(MAX(offset), 0) FROM log", &[]).unwrap();
+        prop_assert_eq!(&rows[0].0[0], &rows[0].0[1], "offsets have no gap");
+    }
+}

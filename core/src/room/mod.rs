@@ -276,6 +276,3 @@ pub fn accepted(room: &Room, sent_event: &str, outcome: &Outcome) -> Accepted {
         duplicate,
     }
 }
-
-#[cfg(test)]
-mod tests;
