@@ -8,7 +8,11 @@ use dialtone_core::{
     error::{Code, Refusal},
     object::Environment,
 };
-use worker::{Env, js_sys::Reflect, wasm_bindgen::JsValue};
+use worker::{
+    Env,
+    js_sys::{JSON, Reflect},
+    wasm_bindgen::JsValue,
+};
 
 thread_local! {
     static ENVIRONMENT: OnceCell<Result<Rc<Environment>, ConfigError>> = const { OnceCell::new() };
@@ -26,9 +30,14 @@ pub fn environment(env: &Env) -> Result<Rc<Environment>, Refusal> {
 fn read(env: &Env) -> Result<Environment, ConfigError> {
     let bindings: &JsValue = env;
     let config = Config::read(|name| {
-        Reflect::get(bindings, &JsValue::from_str(name))
-            .ok()
-            .and_then(|value| value.as_string())
+        let value = Reflect::get(bindings, &JsValue::from_str(name)).ok()?;
+        if value.is_undefined() || value.is_null() {
+            return None;
+        }
+        // `LOBBIES = 3` or an array in wrangler.toml arrives as JSON, not as text.
+        value
+            .as_string()
+            .or_else(|| JSON::stringify(&value).ok().map(String::from))
     })?;
     let keys = Keys::new(&config.auth)?;
     Ok(Environment { config, keys })

@@ -12,6 +12,7 @@ use std::{
 
 use dialtone_core::{
     error::{Problem, Refusal},
+    hub::{ConnectionId, plain},
     names::{Epoch, RoomName, Timestamp},
     object::{Input, Object, Output, RequestId},
     storage::StorageError,
@@ -84,8 +85,12 @@ impl DurableObject for Room {
     async fn alarm(&self) -> Result<Response> {
         metrics::wake(Wake::Alarm);
         self.shell.push(Input::Alarm);
-        self.shell.turn();
-        Response::empty()
+        // workerd calls an alarm again that failed.
+        if self.shell.turn() {
+            Response::empty()
+        } else {
+            Err("the turn failed".into())
+        }
     }
 
     async fn websocket_message(
@@ -111,18 +116,18 @@ impl DurableObject for Room {
         &self,
         socket: WebSocket,
         code: usize,
-        _reason: String,
+        reason: String,
         _was_clean: bool,
     ) -> Result<()> {
         metrics::wake(Wake::Close);
-        self.shell
-            .closed(&ours(&socket), u16::try_from(code).unwrap_or_default());
+        let code = u16::try_from(code).unwrap_or_default();
+        self.shell.closed(&ours(&socket), code, &reason);
         Ok(())
     }
 
     async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
         metrics::wake(Wake::Error);
-        self.shell.closed(&ours(&socket), 1006);
+        self.shell.closed(&ours(&socket), 1006, "");
         Ok(())
     }
 }
@@ -136,9 +141,13 @@ fn ours(socket: &WebSocket) -> Socket {
 pub fn problem(refusal: &Refusal) -> Result<Response> {
     let body = serde_json::to_string(&Problem::from(refusal))?;
     let mut response = Response::ok(body)?.with_status(refusal.code.status());
-    response
-        .headers_mut()
-        .set("content-type", "application/problem+json")?;
+    let headers = response.headers_mut();
+    headers.set("content-type", "application/problem+json")?;
+    match refusal.code.status() {
+        401 => headers.set("www-authenticate", "Bearer")?,
+        429 => headers.set("retry-after", "1")?,
+        _ => {}
+    }
     Ok(response)
 }
 
@@ -184,7 +193,9 @@ impl Shell {
                 closure.into_js_value().unchecked_into()
             };
             Self {
-                on_turn: callback(Self::turn),
+                on_turn: callback(|shell| {
+                    shell.turn();
+                }),
                 on_timer: callback(|shell| {
                     metrics::wake(Wake::Timer);
                     shell.push(Input::Timer);
@@ -226,32 +237,39 @@ impl Shell {
             .unwrap_or_else(|_| Answer::Json(Err(Refusal::internal())))
     }
 
-    fn closed(&self, socket: &Socket, code: u16) {
-        let known = self.sockets.borrow_mut().closed(socket, code);
+    fn closed(&self, socket: &Socket, code: u16, reason: &str) {
+        let known = self.sockets.borrow_mut().closed(socket, code, reason);
         // After a wake the cache is empty; the roster still has to hear of it.
         if let Some(connection) = known.or_else(|| connection_of(socket)) {
             self.push(Input::Closed { connection });
         }
     }
 
-    /// One turn: the machine in one transaction, then its outputs in order.
-    fn turn(self: &Rc<Self>) {
+    /// One turn: the machine in one transaction, then its outputs in order. False if it failed.
+    fn turn(self: &Rc<Self>) -> bool {
         self.turn_is_due.set(false);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
         if inputs.is_empty() {
-            return;
+            return true;
         }
-        let undone: Vec<RequestId> = inputs.iter().filter_map(request_of).collect();
+        let requests: Vec<RequestId> = inputs.iter().filter_map(request_of).collect();
+        let senders: Vec<ConnectionId> = inputs.iter().filter_map(sender_of).collect();
         match self.transact(inputs) {
-            Ok(outputs) => self.carry_out(outputs),
+            Ok(outputs) => {
+                self.carry_out(outputs);
+                true
+            }
             Err(error) => {
                 // Rolled back: the machine's memory is ahead of storage, so it goes too.
                 metrics::storage_error();
                 logging::error("turn_failed", json!({"error": error}));
                 *self.machine.borrow_mut() = None;
-                for request in undone {
+                for request in requests {
                     self.answer(request, Answer::Json(Err(Refusal::internal())));
                 }
+                let frame = plain::error(None, &Refusal::internal());
+                self.sockets.borrow().tell(&senders, &frame);
+                false
             }
         }
     }
@@ -365,6 +383,13 @@ impl Shell {
 fn request_of(input: &Input) -> Option<RequestId> {
     match input {
         Input::Open { request, .. } | Input::Request { request, .. } => Some(*request),
+        _ => None,
+    }
+}
+
+fn sender_of(input: &Input) -> Option<ConnectionId> {
+    match input {
+        Input::Text { connection, .. } => Some(*connection),
         _ => None,
     }
 }

@@ -97,6 +97,16 @@ impl Sockets {
         metrics::sends(frames.len().saturating_mul(flush.connections.len()));
     }
 
+    /// Tells some connections the same thing.
+    pub fn tell(&self, connections: &[ConnectionId], frame: &str) {
+        let frame = JsValue::from_str(frame);
+        for connection in connections {
+            if let Some(socket) = self.by_connection.get(connection) {
+                drop(socket.send(&frame));
+            }
+        }
+    }
+
     /// Closes a socket from our side.
     pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         if let Some(socket) = self.by_connection.remove(&connection) {
@@ -106,9 +116,9 @@ impl Sockets {
     }
 
     /// The client closed: workerd does not answer by itself, and without an answer it hangs.
-    pub fn closed(&mut self, socket: &Socket, code: u16) -> Option<ConnectionId> {
+    pub fn closed(&mut self, socket: &Socket, code: u16, reason: &str) -> Option<ConnectionId> {
         drop(match echo_of(code) {
-            Some(code) => socket.close_with(code, ""),
+            Some(code) => socket.close_with(code, reason),
             None => socket.close(),
         });
         let connection = connection_of(socket)?;

@@ -1,0 +1,35 @@
+// The floor: a Durable Object in plain JavaScript, hibernation API, one send per socket and event. With LOG it also
+// inserts each event into SQLite before it sends, which is what a durable chat server does at the least.
+
+export class Room {
+  constructor(ctx, env) {
+    this.ctx = ctx;
+    this.log = env.LOG === "1";
+    this.offset = 0;
+    if (this.log) ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS log (offset INTEGER PRIMARY KEY, event TEXT, args TEXT, at INTEGER)");
+  }
+
+  fetch() {
+    const [client, server] = Object.values(new WebSocketPair());
+    this.ctx.acceptWebSocket(server);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  webSocketMessage(sender, text) {
+    const { event, data, id } = JSON.parse(text);
+    const offset = ++this.offset;
+    const at = new Date().toISOString();
+    if (this.log) this.ctx.storage.sql.exec("INSERT INTO log VALUES (?, ?, ?, ?)", offset, event, JSON.stringify(data), Date.now());
+    const frame = JSON.stringify({ event, data, offset, at });
+    for (const socket of this.ctx.getWebSockets()) if (socket !== sender) socket.send(frame);
+    sender.send(JSON.stringify({ ack: id, offset, duplicate: false }));
+  }
+
+  webSocketClose(socket) {
+    socket.close();
+  }
+}
+
+export default {
+  fetch: (request, env) => env.ROOMS.get(env.ROOMS.idFromName("bench")).fetch(request),
+};

@@ -1,0 +1,241 @@
+// What every end-to-end test needs: the shipped artefact on real workerd, tokens, sockets that remember their frames.
+
+import { spawn } from "node:child_process";
+import { createHmac, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import * as path from "node:path";
+import { createInterface } from "node:readline";
+import WebSocket from "ws";
+import { node22, ROOT } from "../tools/tools.mjs";
+
+export const JWT_SECRET = "an-end-to-end-test-secret-of-more-than-32-bytes";
+export const ACCOUNT_SID = `AC${"0123456789abcdef".repeat(2)}`;
+export const AUTH_TOKEN = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";
+
+/** A port that is free now. */
+export async function freePort() {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address();
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** A folder for `--persist`, deleted when the test `t` is over. */
+export function persistDir(t) {
+  const dir = mkdtempSync(path.join(tmpdir(), "dialtone-e2e-"));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/**
+ * `npm run serve` with these vars (those of `DEFAULTS` unless overridden; `undefined` leaves one out).
+ * Stopped when `t` is over. `server.kill9()` kills it as a crash would; `server.logs` is what it logged.
+ */
+export async function serve(t, { vars = {}, persist, port } = {}) {
+  port ??= await freePort();
+  const all = { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
+  const args = [path.join(ROOT, "tests/tools/serve.mjs"), "--port", String(port)];
+  if (persist) args.push("--persist", persist);
+  for (const [name, value] of Object.entries(all)) if (value !== undefined) args.push("--var", `${name}=${value}`);
+  const child = spawn(node22(), args, { stdio: ["ignore", "pipe", "pipe"] });
+  const logs = [];
+  child.stderr.setEncoding("utf8").on("data", (text) => logs.push(text));
+  const ended = once(child, "exit");
+  const ready = once(createInterface(child.stdout), "line").then(([line]) => line);
+  const line = await Promise.race([ready, ended.then(() => `exited: ${logs.join("")}`)]);
+  if (!line.startsWith("listening on ")) throw new Error(`serve did not start: ${line}`);
+  const end = async (signal) => {
+    if (child.exitCode === null && child.signalCode === null) child.kill(signal);
+    await ended;
+  };
+  t.after(() => end("SIGTERM"));
+  const server = { port, url: `http://127.0.0.1:${port}`, ws: `ws://127.0.0.1:${port}`, logs, child };
+  server.stop = () => end("SIGTERM");
+  server.kill9 = async () => {
+    await end("SIGKILL");
+    while (await listens(port)) await sleep(20);
+  };
+  return server;
+}
+
+/** Whether somebody listens on the port. */
+const listens = (port) =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.on("connect", () => (socket.destroy(), resolve(true))).on("error", () => resolve(false));
+  });
+
+/** A token signed with HS256; `claims` win over the defaults. */
+export function token(claims, { secret = JWT_SECRET, header = {} } = {}) {
+  const part = (json) => Buffer.from(JSON.stringify(json)).toString("base64url");
+  const now = Math.floor(Date.now() / 1000);
+  const signed = `${part({ alg: "HS256", typ: "JWT", ...header })}.${part({ exp: now + 600, ...claims })}`;
+  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+}
+
+export const bearer = (claims, options) => ({ authorization: `Bearer ${token(claims, options)}` });
+export const ADMIN = { sub: "root", role: "admin" };
+export const SERVICE = { sub: "backend", role: "service" };
+
+/** A request with a token; gives `{status, headers, body}`, the body parsed where it is JSON. */
+export async function call(server, method, route, { as, body, headers = {} } = {}) {
+  const init = { method, headers: { ...(as ? bearer(as) : {}), ...headers } };
+  if (body !== undefined) {
+    init.body = typeof body === "string" ? body : JSON.stringify(body);
+    init.headers["content-type"] ??= "application/json";
+  }
+  const response = await fetch(server.url + route, init);
+  const text = await response.text();
+  const json = /json/.test(response.headers.get("content-type") ?? "");
+  return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
+}
+
+/** A WebSocket that remembers its frames, each parsed (`batch` splits lines), and waits for some. */
+export class Client {
+  frames = [];
+  #waiting = new Set();
+
+  constructor(url, { protocols = [], headers = {} } = {}) {
+    this.socket = new WebSocket(url, protocols, { headers });
+    this.closed = new Promise((resolve) => this.socket.on("close", (code, reason) => resolve({ code, reason: reason.toString() })));
+    this.socket.on("error", () => {});
+    this.socket.on("message", (data, binary) => {
+      for (const line of binary ? [data] : data.toString().split("\n")) {
+        this.frames.push(!binary && line.startsWith("{") ? JSON.parse(line) : line.toString());
+      }
+      for (const check of this.#waiting) check();
+    });
+  }
+
+  /** Opened, or the HTTP status and body with which it was refused. */
+  opened() {
+    return new Promise((resolve, reject) => {
+      this.socket.on("open", () => resolve(this));
+      this.socket.on("unexpected-response", async (_, response) => {
+        let text = "";
+        for await (const chunk of response) text += chunk;
+        const error = new Error(`refused with ${response.statusCode}: ${text}`);
+        reject(Object.assign(error, { status: response.statusCode, body: text.startsWith("{") ? JSON.parse(text) : text }));
+      });
+    });
+  }
+
+  send(frame) {
+    this.socket.send(typeof frame === "string" || Buffer.isBuffer(frame) ? frame : JSON.stringify(frame));
+  }
+
+  /** The first frame, past or to come, for which `wanted` is true. */
+  async frame(wanted, ms = 5000) {
+    let timer;
+    const found = new Promise((resolve, reject) => {
+      const check = () => {
+        const frame = this.frames.find(wanted);
+        if (frame === undefined) return;
+        this.#waiting.delete(check);
+        resolve(frame);
+      };
+      this.#waiting.add(check);
+      timer = setTimeout(() => reject(new Error(`no such frame (${wanted}) among ${JSON.stringify(this.frames)}`)), ms);
+      check();
+    });
+    return found.finally(() => clearTimeout(timer));
+  }
+
+  event(name, ms) {
+    return this.frame((frame) => frame.event === name, ms);
+  }
+
+  /** Sends an event with an id and gives its ack. */
+  async ask(event, data, id = randomBytes(6).toString("hex")) {
+    this.send({ event, data, id });
+    return this.frame((frame) => frame.ack === id);
+  }
+
+  async close(code, reason) {
+    this.socket.close(code, reason);
+    return this.closed;
+  }
+}
+
+/** Joins a room as the holder of `claims`; open, and past its `presence_state`. Closed when `t` is over. */
+export async function join(t, server, room, claims, { query = {}, ...options } = {}) {
+  const search = new URLSearchParams({ token: token(claims), ...query });
+  const client = new Client(`${server.ws}/rooms/${encodeURIComponent(room)}?${search}`, options);
+  t.after(() => client.socket.terminate());
+  await client.opened();
+  await client.event("presence_state");
+  return client;
+}
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// ── Twilio, history, crashes ─────────────────────────────────────────────────────────────────────
+
+export const INBOUND = "/webhooks/twilio/inbound";
+export const LINE = "+15550100002";
+export const CONTACT = "+15550100001";
+export const messageSid = () => `SM${randomBytes(16).toString("hex")}`;
+
+/**
+ * An inbound message as Twilio posts it, signed by npm `twilio`; `fields` win over the defaults, `undefined` leaves one
+ * out. `base` is the origin that is signed, `tamper` changes `{body, headers}` after signing.
+ */
+export async function inbound(server, fields = {}, { authToken = AUTH_TOKEN, path: route = INBOUND, base = server.url, tamper } = {}) {
+  const { getExpectedTwilioSignature } = createRequire(import.meta.url)("twilio/lib/webhooks/webhooks");
+  const all = { AccountSid: ACCOUNT_SID, MessageSid: messageSid(), From: CONTACT, To: LINE, Body: "hello", NumMedia: "0", ...fields };
+  const params = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  const headers = {
+    "content-type": "application/x-www-form-urlencoded",
+    "x-twilio-signature": getExpectedTwilioSignature(authToken, base + route, params),
+  };
+  const request = { body: new URLSearchParams(params).toString(), headers };
+  tamper?.(request);
+  return { ...(await call(server, "POST", route, request)), params, signature: headers["x-twilio-signature"] };
+}
+
+/** The whole history of a room, as an admin reads it: `{epoch, offset, messages}`. */
+export async function history(server, room) {
+  const route = `/rooms/${encodeURIComponent(room)}/history`;
+  const messages = [];
+  for (;;) {
+    const { status, body } = await call(server, "GET", `${route}?limit=200&after=${messages.at(-1)?.offset ?? 0}`, { as: ADMIN });
+    if (status !== 200) throw new Error(`${room}: ${status} ${JSON.stringify(body)}`);
+    messages.push(...body.messages);
+    if (body.messages.length === 0) return { ...body, messages };
+  }
+}
+
+/** Kills workerd itself, at once: `kill9` kills its parent, and the guard does the rest some milliseconds later. */
+export async function crash(server) {
+  if (process.platform !== "linux") return server.kill9();
+  const { pid } = server.child;
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+  const isWorkerd = (child) => readFileSync(`/proc/${child}/comm`, "utf8").startsWith("workerd");
+  process.kill(children.find(isWorkerd), "SIGKILL");
+  return server.kill9();
+}
+
+/** Asks until the answer is not falsy, and gives it. */
+export async function eventually(what, ask, ms = 10_000) {
+  for (const end = Date.now() + ms; ; await sleep(50)) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+  }
+}
+
+/**
+ * With which code and reason the server closed a socket. The end of the TCP connection is not waited for: workerd keeps
+ * it until the object is idle (seen 2026-11-21, with raw JavaScript objects too), and `ws` waits for it.
+ */
+export async function closedByServer({ socket, closed }, ms) {
+  await eventually("a close frame", () => socket.readyState >= WebSocket.CLOSING, ms);
+  socket.terminate();
+  return closed;
+}
