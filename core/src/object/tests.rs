@@ -577,6 +577,7 @@ fn what_is_too_old_is_pruned_but_the_newest_and_young_keys_stay() {
             .unwrap()
     };
     assert_eq!(history(&mut shell)["messages"].as_array().unwrap().len(), 1);
+    assert_eq!(shell.object.as_ref().unwrap().room.prune_at(), None);
     // Everything is too old now, but the newest row keeps the offsets going.
     shell.wait(100 * 86_400_000);
     assert_eq!(history(&mut shell)["messages"][0]["offset"], 2);
@@ -596,6 +597,50 @@ fn what_is_too_old_is_pruned_but_the_newest_and_young_keys_stay() {
         acks[1],
         json!({"ack": "old", "offset": 3, "duplicate": false})
     );
+}
+
+#[test]
+fn an_id_is_remembered_for_a_day_though_its_message_is_pruned() {
+    let mut shell = Shell::with("demo:1", &[("HISTORY_MAX_MESSAGES", "1")]);
+    let a = shell.join("a");
+    shell.send(a, json!({"event": "x", "id": "first"}));
+    let mut ask_again = |hours: u64| {
+        shell.now = T0.plus(hours * 3_600_000);
+        let b = shell.join("a");
+        for _ in 0..3 {
+            shell.send(b, json!({"event": "x"}));
+        }
+        shell.send(b, json!({"event": "x", "id": "first"}));
+        let ack = shell.take(b).pop().unwrap();
+        ack["duplicate"].as_bool().unwrap()
+    };
+    assert!(ask_again(0) && ask_again(23));
+    // Its row went with the first messages that were pruned after the day was over.
+    assert!(!(ask_again(25) && ask_again(26)));
+}
+
+#[test]
+fn a_token_accepted_within_the_leeway_gives_a_socket_that_lives_as_long() {
+    let mut shell = Shell::new("demo:1");
+    let mut late = claims("a");
+    late.expires_at = T0.minus(1);
+    let connect = Connect {
+        caller: Caller {
+            claims: late,
+            access: Access::Full,
+        },
+        since: None,
+        batch: false,
+    };
+    let input = Input::Open {
+        request: RequestId(1),
+        connect: Box::new(connect),
+    };
+    shell.turn(vec![input]).unwrap();
+    shell.wait(0);
+    assert!(shell.closed.is_empty());
+    shell.wait(crate::limits::TOKEN_LEEWAY_MS);
+    assert_eq!(shell.closed.len(), 1);
 }
 
 #[test]

@@ -310,6 +310,7 @@ mod tests {
         roster
             .enter(&sql, Timestamp(5_999), &ann, None, LOCAL, None)
             .unwrap();
+        assert_eq!(roster.next_deadline(), None);
         roster.expire(&sql, Timestamp(60_000)).unwrap();
         assert!(roster.take_diff().is_empty());
         assert_eq!(names(&roster.people()), ["ann"]);
