@@ -890,6 +890,11 @@ fn an_inbound_message_reaches_the_line_and_its_assignees_once_however_often_it_i
     );
     assert_eq!(events(&world.room("user:ann").take(ann)), ["new_message"]);
 
+    // The next one goes the same way.
+    world.room("sms:+1555:+1666").ask_publish(inbound("SM2"));
+    assert_eq!(world.deliver(1, true), 1);
+    assert_eq!(world.deliver(1, true), 2);
+
     // The same webhook again is a duplicate and goes nowhere.
     world.room("sms:+1555:+1666").ask_publish(inbound("SM1"));
     assert_eq!(world.deliver(1, true), 0);
