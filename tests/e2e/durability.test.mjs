@@ -100,7 +100,8 @@ test("a reconnect with `since` gets exactly what was missed, in order, before an
   await crash(server);
   const next = await again();
   await check(next, "after kill -9");
-  for (const [since, recovered] of [[`${epoch}:61`, true], [`${epoch}:62`, false], ["another-epoch:3", false]]) {
+  const otherEpoch = [...epoch].reverse().join("");
+  for (const [since, recovered] of [[`${epoch}:61`, true], [`${epoch}:62`, false], [`${otherEpoch}:3`, false]]) {
     const client = await join(t, next, "demo:1", PEOPLE.ann, { query: { since } });
     assert.equal((await connected(client)).recovered, recovered, since);
     assert.deepEqual(numbered(client), [], since);
@@ -134,7 +135,7 @@ test("through ten kills at random moments every acknowledged event and SMS is in
         sender.pending.push(id);
         client.send({ event: "note", data: id, id });
         if (sender.count % 5 === 0) await sleep(1);
-        await client.frame((frame) => frame.ack === id, 3000).catch(() => {});
+        await Promise.race([client.frame((frame) => frame.ack === id, 3000).catch(() => {}), client.closed]);
       }
       await Promise.race([client.closed, sleep(3000)]);
       const acks = new Set(client.frames.filter(({ ack, error }) => ack && !error).map(({ ack }) => ack));
@@ -191,17 +192,22 @@ test("through ten kills at random moments every acknowledged event and SMS is in
   t.diagnostic(`${messages.length} events, ${all.length} SMS`);
 });
 
-/** The ids of what is in the log, and how many wait in the outbox, of each object in a folder; read from a copy. */
-function stored(t, persist) {
+/** The MessageSids in each object's log; read from a copy of the folder, so that nothing is woken. */
+function storedSids(t, persist) {
   const copy = persistDir(t);
   cpSync(persist, copy, { recursive: true });
   const objects = path.join(copy, "dialtone-room");
-  return readdirSync(objects).filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite").map((name) => {
+  const files = readdirSync(objects).filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
+  return files.flatMap((name) => {
     const db = new DatabaseSync(path.join(objects, name));
-    const log = db.prepare("SELECT args FROM log").all().map(({ args }) => JSON.parse(args)[0].messageSid);
-    const waiting = db.prepare("SELECT room FROM outbox").all().map(({ room }) => room);
-    db.close();
-    return { log, waiting };
+    try {
+      return db.prepare("SELECT args FROM log").all().map(({ args }) => JSON.parse(args)[0].messageSid);
+    } catch (error) {
+      if (/no such table/.test(error.message)) return []; // killed before its first turn
+      throw error;
+    } finally {
+      db.close();
+    }
   });
 }
 
@@ -209,31 +215,32 @@ test("what a kill -9 kept from the line's and the assignee's rooms reaches them 
   const { server, persist, again } = await startDurable(t);
   let current = server;
   await call(current, "PUT", `/api/lines/${encodeURIComponent(LINE)}/assignees/ann`, { as: SERVICE });
-  await history(current, "user:ann");
-  // Forty conversations at once, killed in the middle, until some have not been passed on.
-  let waiting = [];
-  for (let attempt = 1; waiting.length === 0; attempt++) {
-    assert.ok(attempt <= 8, "no kill came between a commit and its delivery");
+  // Forty conversations at once, killed in the middle, until several have not been passed on to all three rooms.
+  let expected;
+  let missing;
+  for (let attempt = 1; ; attempt++) {
     const posts = Array.from({ length: 40 }, (_, n) => inbound(current, { From: `+1555030${String(n).padStart(4, "0")}` }).catch(() => {}));
-    if (attempt > 1) await Promise.any([posts[0], sleep(Math.random() * 60)]);
-    else await Promise.race(posts);
+    await sleep(20 * attempt + Math.random() * 20);
     await crash(current);
     await Promise.all(posts);
-    waiting = stored(t, persist).flatMap((object) => object.waiting);
-    if (waiting.length === 0) current = await again();
+    const copies = Map.groupBy(storedSids(t, persist), (sid) => sid);
+    expected = [...copies.keys()].sort();
+    missing = expected.filter((sid) => copies.get(sid).length < 3);
+    if (missing.length >= 5) break;
+    assert.ok(attempt < 15, "no kill came between a commit and its delivery");
+    current = await again();
   }
-  t.diagnostic(`${waiting.length} deliveries were waiting`);
-  const expected = [...new Set(stored(t, persist).flatMap((object) => object.log))].sort();
+  t.diagnostic(`${missing.length} of ${expected.length} were not passed on when the server was killed`);
 
   const next = await again();
   // Asking about the assignee's own room wakes neither a conversation's nor the line's: their alarms do.
-  const messages = await eventually("every committed message in the assignee's room", async () => {
+  const ofAnn = await eventually("every committed message in the assignee's room", async () => {
     const { messages } = await history(next, "user:ann");
     return messages.length >= expected.length && messages;
   }, 40_000);
-  for (const [room, found] of [["user:ann", messages], [`line:${LINE}`, (await history(next, `line:${LINE}`)).messages]]) {
-    assert.deepEqual(found.map(({ data }) => data.messageSid).sort(), expected, room);
-    assertGapless(found, room);
+  for (const [room, messages] of [["user:ann", ofAnn], [`line:${LINE}`, (await history(next, `line:${LINE}`)).messages]]) {
+    assert.deepEqual(messages.map(({ data }) => data.messageSid).sort(), expected, room);
+    assertGapless(messages, room);
   }
 });
 
@@ -286,9 +293,11 @@ test("after a restart those who did not come back are gone once the grace is ove
   await eventually("presence_diff without the two who are gone", () => leaves().length >= 2);
   assert.deepEqual(leaves().sort(), ["ann", "cid"]);
   assert.deepEqual(await present(next, "demo:1"), ["bob"]);
-  await eventually("nobody in the other room", async () => (await present(next, "demo:2")).length === 0, 15_000);
+  assert.deepEqual(await present(next, "demo:2"), ["ann"], "its grace begins when the room first wakes");
   bob.socket.terminate();
-  await eventually("nobody in the room", async () => (await present(next, "demo:1")).length === 0, 15_000);
+  for (const room of ["demo:1", "demo:2"]) {
+    await eventually(`nobody in ${room}`, async () => (await present(next, room)).length === 0, 15_000);
+  }
 });
 
 test("a folder that was served before is served again after a stop in good order, with all that was in it", async (t) => {
