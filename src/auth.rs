@@ -74,30 +74,44 @@ impl Caller<'_> {
         }
     }
 
-    /// What the policy gives the caller in a room.
+    /// What the policy gives the caller in a room, for one request.
     pub async fn access(&self, room: &RoomName) -> Result<Access, Failure> {
-        let open_kinds = &self.environment.config.open_kinds;
-        self.resolve(namespaces::admit(&self.claims, room, open_kinds))
-            .await
+        self.resolve(self.admission(room), None).await
     }
 
-    /// The same for reading its history.
+    /// The same for a connection that stays: it is closed when what gave it access is taken away.
+    pub async fn access_to_stay(&self, room: &RoomName) -> Result<Access, Failure> {
+        self.resolve(self.admission(room), Some(room)).await
+    }
+
+    /// The same for reading the room's history.
     pub async fn access_to_history(&self, room: &RoomName) -> Result<Access, Failure> {
         let open_kinds = &self.environment.config.open_kinds;
-        self.resolve(namespaces::admit_reader(&self.claims, room, open_kinds))
-            .await
+        self.resolve(
+            namespaces::admit_reader(&self.claims, room, open_kinds),
+            None,
+        )
+        .await
     }
 
-    async fn resolve(&self, admission: Admission) -> Result<Access, Failure> {
+    fn admission(&self, room: &RoomName) -> Admission {
+        namespaces::admit(&self.claims, room, &self.environment.config.open_kinds)
+    }
+
+    async fn resolve(
+        &self,
+        admission: Admission,
+        follower: Option<&RoomName>,
+    ) -> Result<Access, Failure> {
         match admission {
             Admission::Granted(access) => Ok(access),
             Admission::Refused => Err(namespaces::not_yours().into()),
             Admission::IfMemberOf(room) => {
-                let user = self.claims.user.clone();
-                let question = wire::Request::IsMember { user };
+                let (user, follower) = (self.claims.user.clone(), follower.cloned());
+                let question = wire::Request::IsMember { user, follower };
                 let answer: Membership = rooms::ask_json(self.env, &room, &question).await?;
                 if answer.member {
-                    Ok(Access::Full)
+                    Ok(Access::ByOtherRoom)
                 } else {
                     Err(namespaces::not_yours().into())
                 }

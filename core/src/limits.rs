@@ -33,6 +33,9 @@ pub const MAX_CONNECTIONS_PER_ROOM: usize = 20_000;
 pub const MAX_CONNECTIONS_PER_USER: usize = 100;
 /// Members of one room.
 pub const MAX_MEMBERS: usize = 10_000;
+/// Conversations that a line's assignees have opened and must be put out of when they are assignees
+/// no longer: a thousand for each of a hundred people.
+pub const MAX_FOLLOWERS: usize = 100_000;
 /// A page of history, at most.
 pub const MAX_HISTORY_LIMIT: u32 = 200;
 /// A page of history when nobody said.

@@ -625,8 +625,10 @@ impl Object {
         let access = match namespaces::admit(&claims, &self.room.name, open_kinds) {
             Admission::Granted(access) => access,
             // Another room decides that, and it did when the connection was opened.
-            Admission::IfMemberOf(_) => sender.access,
-            Admission::Refused => return Ok(Err(namespaces::not_yours())),
+            Admission::IfMemberOf(_) if sender.access == Access::ByOtherRoom => sender.access,
+            Admission::IfMemberOf(_) | Admission::Refused => {
+                return Ok(Err(namespaces::not_yours()));
+            }
         };
         if !self.may(sql, &claims.user, access)? {
             return Ok(Err(namespaces::not_yours()));
@@ -643,7 +645,7 @@ impl Object {
     /// Whether someone with this access is really in: membership is the room's to know.
     fn may(&self, sql: &dyn Sql, user: &UserId, access: Access) -> Result<bool, StorageError> {
         match access {
-            Access::Full | Access::Read => Ok(true),
+            Access::Full | Access::Read | Access::ByOtherRoom => Ok(true),
             Access::IfMember => self.room.is_member(sql, user),
         }
     }

@@ -108,15 +108,21 @@ const MIGRATIONS: &[&[&str]] = &[&[
     ) WITHOUT ROWID",
     // Who may join.
     "CREATE TABLE members (user TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID",
+    // Which other rooms let a member stay on the ground of being one here.
+    "CREATE TABLE followers (
+        user TEXT NOT NULL,
+        room TEXT NOT NULL,
+        PRIMARY KEY (user, room)
+    ) WITHOUT ROWID",
     // Who is here: `entry` is the JSON of roster::Entry.
     "CREATE TABLE roster (user TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
     // A kind's latest values: `read:{user}` is how far a user has read.
     "CREATE TABLE state (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
-    // What must still reach another room: `item` is the JSON of wire::Item.
+    // What must still reach another room: `parcel` is the JSON of wire::Parcel.
     "CREATE TABLE outbox (
         id INTEGER PRIMARY KEY,
         room TEXT NOT NULL,
-        item TEXT NOT NULL,
+        parcel TEXT NOT NULL,
         due_at INTEGER NOT NULL,
         attempts INTEGER NOT NULL
     )",

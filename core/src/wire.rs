@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     auth::Claims,
     event::Args,
-    names::{Offset, UserId},
+    names::{Offset, RoomName, UserId},
 };
 
 /// The header that carries a [`Connect`] on an upgrade request. The Worker makes its requests to
@@ -25,6 +25,9 @@ pub enum Access {
     Read,
     /// Join and send if the room has them as a member.
     IfMember,
+    /// Join and send because another room has them as a member, which says so when that ends
+    /// ([`Parcel::Expel`]).
+    ByOtherRoom,
 }
 
 /// Who asks, and what the policy said of them.
@@ -80,15 +83,28 @@ pub struct Item {
     pub dedupe: Option<String>,
 }
 
+/// What one room, or the Worker, brings to another.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parcel {
+    /// An event to accept.
+    Event(Item),
+    /// This user is the sender's member no longer: who is here on that ground alone is out.
+    Expel {
+        /// Who.
+        user: UserId,
+    },
+}
+
 /// What a Room is asked. The answer is the JSON that the HTTP API shows, or a problem.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Accept these, in order. The answer comes after the commit and, bounded in time, after the
     /// rooms that they are passed on to have them too.
-    Publish {
-        /// The events.
-        items: Vec<Item>,
+    Deliver {
+        /// What is brought.
+        parcels: Vec<Parcel>,
     },
     /// `POST /rooms/{room}/events`.
     Event {
@@ -136,6 +152,9 @@ pub enum Request {
     IsMember {
         /// Who.
         user: UserId,
+        /// The room in which they want to stay; it is told should the membership end.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        follower: Option<RoomName>,
     },
     /// `DELETE /rooms/{room}/connections`.
     Disconnect {
@@ -145,10 +164,10 @@ pub enum Request {
     },
 }
 
-/// The answer to [`Request::Publish`], in the items' order.
+/// The answer to [`Request::Deliver`], in the parcels' order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {
-    /// One for each item.
+    /// One for each parcel.
     pub results: Vec<Accepted>,
 }
 
@@ -202,8 +221,8 @@ mod tests {
         let claims = serde_json::to_string(&caller().claims).unwrap();
         for (request, json) in [
             (
-                Request::Publish { items: vec![item] },
-                r#"{"publish":{"items":[{"event":"new_message","args":[{"a":1}],"dedupe":"twilio:SM1"}]}}"#.to_owned(),
+                Request::Deliver { parcels: vec![Parcel::Event(item), Parcel::Expel { user: user.clone() }] },
+                r#"{"deliver":{"parcels":[{"event":{"event":"new_message","args":[{"a":1}],"dedupe":"twilio:SM1"}},{"expel":{"user":"u1"}}]}}"#.to_owned(),
             ),
             (
                 Request::Event {
@@ -232,7 +251,14 @@ mod tests {
                 Request::RemoveMember { user: user.clone() },
                 r#"{"remove_member":{"user":"u1"}}"#.to_owned(),
             ),
-            (Request::IsMember { user }, r#"{"is_member":{"user":"u1"}}"#.to_owned()),
+            (
+                Request::IsMember { user: user.clone(), follower: None },
+                r#"{"is_member":{"user":"u1"}}"#.to_owned(),
+            ),
+            (
+                Request::IsMember { user, follower: RoomName::parse("sms:1:2").ok() },
+                r#"{"is_member":{"user":"u1","follower":"sms:1:2"}}"#.to_owned(),
+            ),
             (Request::Disconnect { user: None }, r#"{"disconnect":{}}"#.to_owned()),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), json);

@@ -31,9 +31,9 @@ pub async fn ask(env: &Env, room: &RoomName, request: &wire::Request) -> worker:
     stub(env, room)?.fetch_with_request(request).await
 }
 
-/// Brings events to `room`; whether it has them now.
-pub async fn deliver(env: &Env, room: &RoomName, items: Vec<wire::Item>) -> bool {
-    let request = wire::Request::Publish { items };
+/// Brings parcels to `room`; whether it has them now.
+pub async fn deliver(env: &Env, room: &RoomName, parcels: Vec<wire::Parcel>) -> bool {
+    let request = wire::Request::Deliver { parcels };
     let answer = Box::pin(ask(env, room, &request));
     let delivered = match select(answer, Delay::from(CALL_TIMEOUT)).await {
         Either::Left((Ok(response), _)) => response.status_code() == 200,

@@ -355,8 +355,8 @@ impl Shell {
     fn deliver(self: &Rc<Self>, delivery: dialtone_core::room::Delivery) {
         let shell = Rc::clone(self);
         let promise = future_to_promise(std::panic::AssertUnwindSafe(async move {
-            let items = delivery.items.clone();
-            let delivered = peers::deliver(&shell.env, &delivery.room, items).await;
+            let parcels = delivery.parcels.clone();
+            let delivered = peers::deliver(&shell.env, &delivery.room, parcels).await;
             shell.push(Input::Delivered {
                 delivery,
                 delivered,

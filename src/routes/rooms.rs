@@ -24,7 +24,7 @@ pub async fn connect(request: &Request, caller: &Caller<'_>, room: &str) -> Resu
     if !header(request, "upgrade").is_some_and(|value| value.eq_ignore_ascii_case("websocket")) {
         return Err(Refusal::bad_request("this route takes a WebSocket upgrade").into());
     }
-    let access = caller.access(&room).await?;
+    let access = caller.access_to_stay(&room).await?;
     let connect = Connect {
         caller: caller.with(access),
         since: query(request, "since"),

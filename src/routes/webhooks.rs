@@ -8,7 +8,7 @@ use dialtone_core::{
         inbound::{self, Inbound},
         signature::{self, WebhookRequest},
     },
-    wire::{Item, Published, Request as RoomRequest},
+    wire::{Item, Parcel, Published, Request as RoomRequest},
 };
 use dialtone_durable::{environment::environment, logging};
 use serde_json::json;
@@ -91,6 +91,8 @@ async fn publish(env: &Env, message: &Inbound) -> Result<Published, Failure> {
         args: Args::One(message.payload(auth::now())?),
         dedupe: Some(format!("twilio:{}", message.message_sid)),
     };
-    let request = RoomRequest::Publish { items: vec![item] };
+    let request = RoomRequest::Deliver {
+        parcels: vec![Parcel::Event(item)],
+    };
     Ok(rooms::ask_json(env, &message.room(), &request).await?)
 }

@@ -4,13 +4,13 @@ use serde::Serialize;
 
 use super::{Decided, Object, RequestId, Sender};
 use crate::{
-    error::Refusal,
+    error::{Code, Refusal},
     hub::{ConnectionId, DisconnectReason},
-    names::{Offset, Timestamp, UserId},
+    names::{Offset, RoomName, Timestamp, UserId},
     namespaces,
     room::{self, Dedupe, Page},
     storage::{Sql, StorageError},
-    wire::{Access, Caller, Item, Membership, Published, Request},
+    wire::{Accepted, Access, Caller, Item, Membership, Parcel, Published, Request},
 };
 
 #[derive(Serialize)]
@@ -37,9 +37,9 @@ impl Object {
         body: Request,
     ) -> Result<(), StorageError> {
         let answer = match body {
-            Request::Publish { items } => {
+            Request::Deliver { parcels } => {
                 let before = self.room.outbox.last_id();
-                let published = self.publish(sql, now, items)?;
+                let published = self.accept(sql, now, parcels)?;
                 let passed_on = self.room.outbox.after(before);
                 self.reply_when_settled(now, request, to_json(&published), passed_on);
                 return Ok(());
@@ -94,15 +94,17 @@ impl Object {
                 }
             }
             Request::RemoveMember { user } => {
-                self.room.remove_member(sql, &user)?;
-                self.disconnect(sql, now, DisconnectReason::Forbidden, |of, access| {
-                    *of == user && access == Access::IfMember
-                })?;
-                Ok(self.members(sql)?)
+                let before = self.room.outbox.last_id();
+                self.room.remove_member(sql, now, &user)?;
+                self.expel(sql, now, &user, Access::IfMember)?;
+                let told = self.room.outbox.after(before);
+                let members = self.members(sql)?;
+                self.reply_when_settled(now, request, members, told);
+                return Ok(());
             }
-            Request::IsMember { user } => Ok(to_json(&Membership {
-                member: self.room.is_member(sql, &user)?,
-            })),
+            Request::IsMember { user, follower } => self
+                .is_member(sql, &user, follower.as_ref())?
+                .map(|member| to_json(&Membership { member })),
             Request::Disconnect { user } => {
                 let disconnected =
                     self.disconnect(sql, now, DisconnectReason::Kicked, |of, _| {
@@ -124,27 +126,67 @@ impl Object {
         })
     }
 
-    fn publish(
+    fn accept(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        items: Vec<Item>,
+        parcels: Vec<Parcel>,
     ) -> Result<Published, StorageError> {
-        let mut results = Vec::with_capacity(items.len());
-        for Item {
-            event,
-            args,
-            dedupe,
-        } in items
-        {
-            let dedupe = dedupe.map(Dedupe::Global);
-            let outcome =
-                self.room
-                    .publish(sql, now, event.clone(), args, None, dedupe.as_ref())?;
-            self.tell(&outcome, None);
-            results.push(room::accepted(&self.room, &event, &outcome));
+        let mut results = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            results.push(match parcel {
+                Parcel::Event(Item {
+                    event,
+                    args,
+                    dedupe,
+                }) => {
+                    let dedupe = dedupe.map(Dedupe::Global);
+                    let outcome =
+                        self.room
+                            .publish(sql, now, event.clone(), args, None, dedupe.as_ref())?;
+                    self.tell(&outcome, None);
+                    room::accepted(&self.room, &event, &outcome)
+                }
+                Parcel::Expel { user } => {
+                    self.expel(sql, now, &user, Access::ByOtherRoom)?;
+                    Accepted {
+                        id: None,
+                        offset: None,
+                        duplicate: false,
+                    }
+                }
+            });
         }
         Ok(Published { results })
+    }
+
+    fn is_member(
+        &self,
+        sql: &dyn Sql,
+        user: &UserId,
+        follower: Option<&RoomName>,
+    ) -> Decided<bool> {
+        let member = self.room.is_member(sql, user)?;
+        if let (true, Some(follower)) = (member, follower)
+            && !self.room.follow(sql, user, follower)?
+        {
+            let message = "too many conversations of this line are open";
+            return Ok(Err(Refusal::new(Code::TooManyRooms, message)));
+        }
+        Ok(Ok(member))
+    }
+
+    /// Closes the user's connections that are here on this ground alone.
+    fn expel(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        user: &UserId,
+        ground: Access,
+    ) -> Result<(), StorageError> {
+        let theirs = |of: &UserId, access| of == user && access == ground;
+        self.disconnect(sql, now, DisconnectReason::Forbidden, theirs)
+            .map(drop)
     }
 
     fn history(&self, sql: &dyn Sql, page: &Page) -> Result<String, StorageError> {

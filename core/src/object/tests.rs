@@ -14,7 +14,7 @@ use crate::{
     hub::ConnectionId,
     limits::{PRESENCE_GRACE_MS, TYPING_MS},
     storage::{Row, Value, memory::Memory},
-    wire::{Caller, Item},
+    wire::{Caller, Item, Parcel},
 };
 
 /// SQLite that fails the n-th statement from now, if told to.
@@ -742,12 +742,12 @@ fn a_turn_that_storage_fails_leaves_nothing_behind() {
         let a = shell.join("a");
         shell.send(a, json!({"event": "mark_read"}));
         shell.disk.fail_in.set(Some(fail_in));
-        let publish = |n: u32| Request::Publish {
-            items: vec![Item {
+        let publish = |n: u32| Request::Deliver {
+            parcels: vec![Parcel::Event(Item {
                 event: "new_message".to_owned(),
                 args: Args::of(&json!({"n": n})),
                 dedupe: Some(format!("twilio:{n}")),
-            }],
+            })],
         };
         let both = vec![
             Input::Request {
@@ -833,8 +833,8 @@ impl World {
             if works {
                 for _ in 0..times {
                     let to = self.room(delivery.room.as_str());
-                    to.ask_publish(Request::Publish {
-                        items: delivery.items.clone(),
+                    to.ask_publish(Request::Deliver {
+                        parcels: delivery.parcels.clone(),
                     });
                 }
             }
@@ -849,12 +849,12 @@ impl World {
 }
 
 fn inbound(sid: &str) -> Request {
-    Request::Publish {
-        items: vec![Item {
+    Request::Deliver {
+        parcels: vec![Parcel::Event(Item {
             event: "new_message".to_owned(),
             args: Args::of(&json!({"messageSid": sid})),
             dedupe: Some(format!("twilio:{sid}")),
-        }],
+        })],
     }
 }
 
@@ -898,6 +898,69 @@ fn an_inbound_message_reaches_the_line_and_its_assignees_once_however_often_it_i
     // The same webhook again is a duplicate and goes nowhere.
     world.room("sms:+1555:+1666").ask_publish(inbound("SM1"));
     assert_eq!(world.deliver(1, true), 0);
+}
+
+#[test]
+fn who_no_longer_works_a_line_is_out_of_its_conversations_and_nobody_else_is() {
+    let mut world = World::new();
+    let (line, sms) = ("line:+1555", "sms:+1555:+1666");
+    let follower = RoomName::parse(sms).unwrap();
+    let mut connections = vec![];
+    for name in ["ann", "bob"] {
+        let user = UserId::text(name).unwrap();
+        world
+            .room(line)
+            .ask(Request::AddMember { user: user.clone() })
+            .unwrap();
+        let question = Request::IsMember {
+            user,
+            follower: Some(follower.clone()),
+        };
+        assert_eq!(
+            world.room(line).ask(question).unwrap(),
+            json!({"member": true})
+        );
+        let mut caller = caller(name);
+        caller.access = Access::ByOtherRoom;
+        let connect = Box::new(Connect {
+            caller,
+            since: None,
+            batch: false,
+        });
+        let request = RequestId(500 + connections.len() as u64);
+        world
+            .room(sms)
+            .turn(vec![Input::Open { request, connect }])
+            .unwrap();
+        connections.push(*world.room(sms).attachments.keys().last().unwrap());
+    }
+    let granted = world.room(sms).join("ann");
+    let ann = UserId::text("ann").unwrap();
+    world
+        .room(line)
+        .ask_publish(Request::RemoveMember { user: ann.clone() });
+    let request = RequestId(world.room(line).requests + 1000);
+    assert!(
+        !world.room(line).replies.contains_key(&request),
+        "it waits for the conversation"
+    );
+    world.room(sms).evict();
+    assert_eq!(world.deliver(2, true), 1);
+    assert!(world.room(line).replies.contains_key(&request));
+    let closed = HashMap::from([(connections[0], DisconnectReason::Forbidden)]);
+    assert_eq!(
+        world.room(sms).closed,
+        closed,
+        "not bob, not ann's own grant {granted:?}"
+    );
+    let stranger = Request::IsMember {
+        user: ann,
+        follower: Some(follower),
+    };
+    assert_eq!(
+        world.room(line).ask(stranger).unwrap(),
+        json!({"member": false})
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::{
-    limits::MAX_MEMBERS,
-    names::{Timestamp, UserId},
+    limits::{MAX_FOLLOWERS, MAX_MEMBERS},
+    names::{RoomName, Timestamp, UserId},
     storage::{Sql, StorageError, text, unsigned},
 };
 
@@ -44,12 +44,7 @@ pub fn add(sql: &dyn Sql, now: Timestamp, user: &UserId) -> Result<bool, Storage
     if contains(sql, user)? {
         return Ok(true);
     }
-    let count = sql.run("SELECT COUNT(*) FROM members", &[])?;
-    let count = count
-        .first()
-        .map(|row| row.unsigned(0, "members"))
-        .transpose()?;
-    if usize::try_from(count.unwrap_or_default()).is_ok_and(|count| count >= MAX_MEMBERS) {
+    if count(sql, "SELECT COUNT(*) FROM members")? >= MAX_MEMBERS {
         return Ok(false);
     }
     sql.run(
@@ -59,7 +54,37 @@ pub fn add(sql: &dyn Sql, now: Timestamp, user: &UserId) -> Result<bool, Storage
     Ok(true)
 }
 
-pub fn remove(sql: &dyn Sql, user: &UserId) -> Result<(), StorageError> {
-    sql.run("DELETE FROM members WHERE user = ?", &[text(user.as_str())])
-        .map(drop)
+/// `user` is a member no longer. Gives the rooms that must hear of it.
+pub fn remove(sql: &dyn Sql, user: &UserId) -> Result<Vec<RoomName>, StorageError> {
+    let user = [text(user.as_str())];
+    sql.run("DELETE FROM members WHERE user = ?", &user)?;
+    sql.run("DELETE FROM followers WHERE user = ? RETURNING room", &user)?
+        .iter()
+        .map(|row| {
+            RoomName::parse(row.text(0, "follower")?).map_err(|_| StorageError::Corrupt("follower"))
+        })
+        .collect()
+}
+
+/// `room` lets `user` stay because they are a member here. False if there are too many such rooms.
+pub fn follow(sql: &dyn Sql, user: &UserId, room: &RoomName) -> Result<bool, StorageError> {
+    let row = [text(user.as_str()), text(room.as_str())];
+    let known = sql.run("SELECT 1 FROM followers WHERE user = ? AND room = ?", &row)?;
+    if !known.is_empty() {
+        return Ok(true);
+    }
+    if count(sql, "SELECT COUNT(*) FROM followers")? >= MAX_FOLLOWERS {
+        return Ok(false);
+    }
+    sql.run("INSERT INTO followers (user, room) VALUES (?, ?)", &row)?;
+    Ok(true)
+}
+
+fn count(sql: &dyn Sql, statement: &str) -> Result<usize, StorageError> {
+    let rows = sql.run(statement, &[])?;
+    let count = rows
+        .first()
+        .map(|row| row.unsigned(0, "count"))
+        .transpose()?;
+    Ok(usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX))
 }

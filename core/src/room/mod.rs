@@ -21,7 +21,7 @@ use crate::{
     names::{Epoch, Offset, RoomName, Timestamp, UserId},
     namespaces::{self, Kind, PassOn},
     storage::{self, Sql, StorageError},
-    wire::{Accepted, Item},
+    wire::{Accepted, Item, Parcel},
 };
 
 /// One room. Its state is SQLite's; what is here is the part that every turn needs.
@@ -172,7 +172,7 @@ impl Room {
                 args: publication.args.clone(),
                 dedupe: Some(key.clone()),
             };
-            self.outbox.push(sql, now, room, item)?;
+            self.outbox.push(sql, now, room, Parcel::Event(item))?;
         }
         Ok(())
     }
@@ -245,9 +245,28 @@ impl Room {
         members::add(sql, now, user)
     }
 
-    /// Makes `user` a member no longer.
-    pub fn remove_member(&self, sql: &dyn Sql, user: &UserId) -> Result<(), StorageError> {
-        members::remove(sql, user)
+    /// Makes `user` a member no longer, and has the rooms that let them stay on that ground told.
+    pub fn remove_member(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        user: &UserId,
+    ) -> Result<(), StorageError> {
+        for room in members::remove(sql, user)? {
+            let parcel = Parcel::Expel { user: user.clone() };
+            self.outbox.push(sql, now, room, parcel)?;
+        }
+        Ok(())
+    }
+
+    /// `follower` lets `user` stay because they are a member here. False if too many rooms do so.
+    pub fn follow(
+        &self,
+        sql: &dyn Sql,
+        user: &UserId,
+        follower: &RoomName,
+    ) -> Result<bool, StorageError> {
+        members::follow(sql, user, follower)
     }
 
     /// Deletes what is too old to be kept.

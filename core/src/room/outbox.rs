@@ -8,7 +8,7 @@ use crate::{
     limits::{MAX_TIMER_MS, OUTBOX_IN_FLIGHT, OUTBOX_MAX_RETRY_MS, OUTBOX_RETRY_MS},
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text, unsigned},
-    wire::Item,
+    wire::Parcel,
 };
 
 /// The id of an entry: its row.
@@ -16,7 +16,7 @@ pub type EntryId = u64;
 
 struct Entry {
     room: RoomName,
-    item: Item,
+    parcel: Parcel,
     due: Timestamp,
     attempts: u64,
 }
@@ -29,7 +29,7 @@ pub struct Delivery {
     /// The entries that it carries.
     pub entries: Vec<EntryId>,
     /// What they say, in order.
-    pub items: Vec<Item>,
+    pub parcels: Vec<Parcel>,
 }
 
 /// The entries, all of them in memory: they are few and short-lived.
@@ -45,11 +45,12 @@ impl Outbox {
     pub fn load(sql: &dyn Sql) -> Result<Self, StorageError> {
         let corrupt = || StorageError::Corrupt("outbox entry");
         let mut outbox = Self::default();
-        for row in sql.run("SELECT id, room, item, due_at, attempts FROM outbox", &[])? {
+        for row in sql.run("SELECT id, room, parcel, due_at, attempts FROM outbox", &[])? {
             let id = row.unsigned(0, "outbox entry")?;
             let entry = Entry {
                 room: RoomName::parse(row.text(1, "outbox entry")?).map_err(|_| corrupt())?,
-                item: serde_json::from_str(row.text(2, "outbox entry")?).map_err(|_| corrupt())?,
+                parcel: serde_json::from_str(row.text(2, "outbox entry")?)
+                    .map_err(|_| corrupt())?,
                 due: Timestamp(row.unsigned(3, "outbox entry")?),
                 attempts: row.unsigned(4, "outbox entry")?,
             };
@@ -59,18 +60,18 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Keeps `item` until `room` has it.
+    /// Keeps `parcel` until `room` has it.
     pub fn push(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         room: RoomName,
-        item: Item,
+        parcel: Parcel,
     ) -> Result<(), StorageError> {
         self.last_id = self.last_id.saturating_add(1);
-        let json = serde_json::to_string(&item).map_err(|_| StorageError::Corrupt("item"))?;
+        let json = serde_json::to_string(&parcel).map_err(|_| StorageError::Corrupt("parcel"))?;
         sql.run(
-            "INSERT INTO outbox (id, room, item, due_at, attempts) VALUES (?, ?, ?, ?, 0)",
+            "INSERT INTO outbox (id, room, parcel, due_at, attempts) VALUES (?, ?, ?, ?, 0)",
             &[
                 unsigned(self.last_id),
                 text(room.as_str()),
@@ -82,7 +83,7 @@ impl Outbox {
             self.last_id,
             Entry {
                 room,
-                item,
+                parcel,
                 due: now,
                 attempts: 0,
             },
@@ -124,10 +125,10 @@ impl Outbox {
             let delivery = deliveries.entry(&entry.room).or_insert_with(|| Delivery {
                 room: entry.room.clone(),
                 entries: Vec::new(),
-                items: Vec::new(),
+                parcels: Vec::new(),
             });
             delivery.entries.push(*id);
-            delivery.items.push(entry.item.clone());
+            delivery.parcels.push(entry.parcel.clone());
         }
         let deliveries: Vec<Delivery> = deliveries.into_values().collect();
         self.in_flight
