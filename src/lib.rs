@@ -8,7 +8,7 @@ mod rooms;
 mod router;
 mod routes;
 
-use dialtone_core::error::{Code, Refusal};
+use dialtone_core::error::Refusal;
 pub use dialtone_durable::Room;
 use dialtone_durable::{environment::environment, logging};
 use serde_json::json;
@@ -26,8 +26,12 @@ fn start() {
 async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
     let method = request.inner().method();
     let path = request.path();
-    match handle(request, &env, &method, &path).await {
-        Ok(response) => Ok(response),
+    // Errors, too, must be readable by the page that caused them.
+    let cors = environment(&env)
+        .and_then(|env| auth::check_origin(&request, &env.config))
+        .ok();
+    let reply = match handle(request, &env, &method, &path).await {
+        Ok(reply) => reply,
         Err(failure) => {
             let refusal = failure.into_refusal();
             if refusal.code.status() >= 500 {
@@ -35,8 +39,12 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
                 let fields = json!({"method": method, "path": path, "code": refusal.code});
                 logging::error("request_failed", fields);
             }
-            respond::problem(&refusal)
+            Reply::Api(respond::problem(&refusal)?)
         }
+    };
+    match (reply, cors) {
+        (Reply::Api(response), Some(cors)) => respond::with_headers(response, &cors.headers()),
+        (Reply::Api(response) | Reply::AsIs(response), _) => Ok(response),
     }
 }
 
@@ -75,46 +83,33 @@ async fn handle(
     env: &Env,
     method: &str,
     path: &str,
-) -> std::result::Result<Response, Failure> {
+) -> std::result::Result<Reply, Failure> {
     let route = match router::route(method, path) {
         Ok(route) => route,
         Err(router::Miss::Refused(refusal)) => return Err(refusal.into()),
-        Err(router::Miss::Method(allowed)) => return Ok(respond::method_not_allowed(allowed)?),
+        Err(router::Miss::Method(allowed)) => {
+            return Ok(Reply::Api(respond::method_not_allowed(allowed)?));
+        }
     };
     // What anyone may ask, and what Twilio does: it has no origin and no token.
     match route {
-        Route::Page => return Ok(routes::page::serve(request, env).await?),
-        Route::Health => return Ok(routes::health::health(env)?),
-        Route::TwilioInbound => return routes::webhooks::inbound(request, env).await,
+        Route::Page => return Ok(Reply::AsIs(routes::page::serve(request, env).await?)),
+        Route::Health => return Ok(Reply::Api(routes::health::health(env)?)),
+        Route::TwilioInbound => {
+            return Ok(Reply::AsIs(routes::webhooks::inbound(request, env).await?));
+        }
         _ => {}
     }
     let environment = environment(env)?;
     let cors = auth::check_origin(&request, &environment.config)?;
     if route == Route::Preflight {
-        return Ok(respond::preflight(&cors)?);
+        return Ok(Reply::AsIs(respond::preflight(&cors)?));
     }
-    let answered = async {
-        let claims = auth::claims(&request, &environment)?;
-        let caller = auth::Caller {
-            env,
-            environment: &environment,
-            claims,
-        };
-        routes::authenticated(route, request, &caller).await
+    let claims = auth::claims(&request, &environment)?;
+    let caller = auth::Caller {
+        env,
+        environment: &environment,
+        claims,
     };
-    // An error of ours, too, must be readable by the page that caused it.
-    let reply = match answered.await {
-        Ok(reply) => reply,
-        Err(failure) => {
-            let refusal = failure.into_refusal();
-            if refusal.code == Code::Internal {
-                logging::error("request_failed", json!({"method": method, "path": path}));
-            }
-            Reply::Json(respond::problem(&refusal)?)
-        }
-    };
-    match reply {
-        Reply::Socket(response) => Ok(response),
-        Reply::Json(response) => Ok(respond::with_headers(response, &cors.headers())?),
-    }
+    routes::authenticated(route, request, &caller).await
 }

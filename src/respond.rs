@@ -7,12 +7,12 @@ use dialtone_core::{
 pub use dialtone_durable::room::problem;
 use worker::{Headers, Response, Result};
 
-/// An answer to an authenticated request.
+/// An answer.
 pub enum Reply {
-    /// Any but an upgrade: it gets the CORS headers.
-    Json(Response),
-    /// 101: it goes out as it is.
-    Socket(Response),
+    /// The API's: it gets the CORS headers.
+    Api(Response),
+    /// An upgrade, a page, a webhook's: it goes out as it is.
+    AsIs(Response),
 }
 
 /// The response with more headers. What comes from an object has immutable ones, so they are copied.
@@ -46,5 +46,5 @@ pub fn method_not_allowed(allowed: &'static str) -> Result<Response> {
 
 /// A JSON answer of the Worker's own.
 pub fn json(body: &impl serde::Serialize) -> Result<Reply> {
-    Response::from_json(body).map(Reply::Json)
+    Response::from_json(body).map(Reply::Api)
 }

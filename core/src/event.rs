@@ -1,4 +1,4 @@
-//! An [`Event`]: a name and its arguments, which stay raw JSON from the socket that sent them to the
+//! An event: a name and its arguments, which stay raw JSON from the socket that sent them to the
 //! sockets that read them. Nothing here builds a tree.
 
 use std::fmt::Write as _;
@@ -84,6 +84,18 @@ impl Args {
             Self::One(data) => format!("[{}]", data.get()),
             Self::Array(array) => array.get().to_owned(),
         }
+    }
+
+    /// How many bytes of JSON they are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::One(raw) | Self::Array(raw) => raw.get().len(),
+        }
+    }
+
+    /// Whether there is no argument.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Array(raw) if raw.get() == "[]")
     }
 
     /// The one argument, which must be an object, read as a `T`.

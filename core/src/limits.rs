@@ -26,6 +26,9 @@ pub const MIN_JWT_SECRET_BYTES: usize = 32;
 pub const MAX_PUBLIC_KEYS: usize = 32;
 /// A chat message, in characters (CONTRACT `/chat`).
 pub const MAX_CHAT_MESSAGE_CHARS: usize = 10_000;
+/// An event that goes into the log, in bytes of its arguments: SQLite's rows hold 2 MB on Durable
+/// Objects, and the other columns need some of it.
+pub const MAX_LOGGED_BYTES: usize = 1_900_000;
 /// Connections that one Room object holds. workerd's own limit is 32,768 hibernatable sockets;
 /// the design's lobbies hold about 10,000.
 pub const MAX_CONNECTIONS_PER_ROOM: usize = 20_000;

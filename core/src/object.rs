@@ -17,7 +17,7 @@ use crate::{
     error::{Code, Refusal},
     event::{self, Args, Publication},
     hub::{Attachment, Connection, ConnectionId, DisconnectReason, Flush, Hub, plain},
-    limits::{MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
+    limits::{MAX_LOGGED_BYTES, MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Admission, Context},
     room::{self, Dedupe, Delivery, EntryId, LOCAL, Outcome, Room},
@@ -117,6 +117,27 @@ pub enum Output {
     },
 }
 
+impl Input {
+    /// What its sender is told when storage failed it: nothing of it has happened.
+    pub fn undone(&self) -> Option<Output> {
+        let refusal = Refusal::internal();
+        match self {
+            Self::Open { request, .. } | Self::Request { request, .. } => Some(Output::Reply {
+                request: *request,
+                answer: Err(refusal),
+            }),
+            Self::Text { connection, text } => {
+                let id = plain::decode(text).id;
+                Some(Output::Send(Flush {
+                    connections: vec![*connection],
+                    frames: vec![plain::error(id.as_deref(), &refusal).into()],
+                }))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// What all objects of an isolate share: the configuration, read once.
 #[derive(Debug)]
 pub struct Environment {
@@ -199,12 +220,14 @@ impl Object {
         })
     }
 
-    /// One turn. On an error everything it wrote must be rolled back and the object opened anew.
+    /// One turn. On an error everything it wrote must be rolled back and the object opened anew; the
+    /// inputs can then be tried one by one, and [`Input::undone`] says what the failing one's sender
+    /// is told.
     pub fn turn(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        inputs: Vec<Input>,
+        inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
         for input in inputs {
             self.handle(sql, now, input)?;
@@ -235,21 +258,21 @@ impl Object {
         std::mem::take(&mut self.stats)
     }
 
-    fn handle(&mut self, sql: &dyn Sql, now: Timestamp, input: Input) -> Result<(), StorageError> {
+    fn handle(&mut self, sql: &dyn Sql, now: Timestamp, input: &Input) -> Result<(), StorageError> {
         match input {
             Input::Open { request, connect } => {
-                match self.open_plain(sql, now, request, &connect)? {
+                match self.open_plain(sql, now, *request, connect)? {
                     Ok(()) => Ok(()),
                     Err(refusal) => {
-                        self.reply(request, Err(refusal));
+                        self.reply(*request, Err(refusal));
                         Ok(())
                     }
                 }
             }
-            Input::Text { connection, text } => self.text(sql, now, connection, &text),
-            Input::Binary { connection, bytes } => self.binary(sql, now, connection, bytes),
-            Input::Closed { connection } => self.leave(sql, now, connection, true),
-            Input::Request { request, body } => self.request(sql, now, request, *body),
+            Input::Text { connection, text } => self.text(sql, now, *connection, text),
+            Input::Binary { connection, bytes } => self.binary(sql, now, *connection, *bytes),
+            Input::Closed { connection } => self.leave(sql, now, *connection, true),
+            Input::Request { request, body } => self.request(sql, now, *request, body),
             Input::Delivered {
                 delivery,
                 delivered,
@@ -257,8 +280,8 @@ impl Object {
                 let Delivery { room, entries, .. } = delivery;
                 self.room
                     .outbox
-                    .answered(sql, now, &room, &entries, delivered)?;
-                self.settle(&entries);
+                    .answered(sql, now, room, entries, *delivered)?;
+                self.settle(entries);
                 Ok(())
             }
             Input::Timer => {
@@ -358,11 +381,12 @@ impl Object {
             return Ok(());
         };
         let user = &connection.attachment.claims.user;
+        // Somebody types on one connection; another tab of theirs does not go on for it.
+        if self.room.typing.gone(user, id) {
+            self.tell_typing(user, false, None);
+        }
         if self.hub.has_user(user) {
             return Ok(());
-        }
-        if self.room.typing.gone(user) {
-            self.tell_typing(user, false, None);
         }
         self.room.roster.exit(sql, now, user, LOCAL, grace)
     }
@@ -422,7 +446,7 @@ impl Object {
                 now,
                 &sender,
                 &event.event,
-                event.args,
+                &event.args,
                 frame.id.as_deref(),
             )?,
         };
@@ -465,7 +489,7 @@ impl Object {
         now: Timestamp,
         sender: &Sender<'_>,
         event: &str,
-        args: Args,
+        args: &Args,
         id: Option<&str>,
     ) -> Decided<Accepted> {
         let ephemeral = Accepted {
@@ -474,11 +498,11 @@ impl Object {
             duplicate: false,
         };
         if event == "refresh" {
-            let refreshed = self.refresh(sql, now, sender, &args)?;
+            let refreshed = self.refresh(sql, now, sender, args)?;
             return Ok(refreshed.map(|()| ephemeral));
         }
         if event == "mark_read" {
-            let read = self.mark_read(sql, sender, &args)?;
+            let read = self.mark_read(sql, sender, args)?;
             return Ok(read.map(|()| ephemeral));
         }
         if sender.access == Access::Read {
@@ -487,10 +511,14 @@ impl Object {
             )));
         }
         if event == "typing" {
-            return Ok(self.typing(now, sender, &args).map(|()| ephemeral));
+            return Ok(self.typing(now, sender, args).map(|()| ephemeral));
         }
         if let Err(refusal) = event::check_name(event, self.room.kind.server_events()) {
             return Ok(Err(refusal));
+        }
+        if args.len() > MAX_LOGGED_BYTES {
+            let message = format!("an event that is kept has at most {MAX_LOGGED_BYTES} bytes");
+            return Ok(Err(Refusal::new(Code::PayloadTooLarge, message)));
         }
         let user = &sender.claims.user;
         let context = Context {
@@ -501,7 +529,7 @@ impl Object {
             epoch: &self.room.epoch,
             next_offset: self.room.head().next(),
         };
-        let publish = match self.room.kind.client_event(&context, event, &args) {
+        let publish = match self.room.kind.client_event(&context, event, args) {
             Ok(publish) => publish,
             Err(refusal) => return Ok(Err(refusal)),
         };

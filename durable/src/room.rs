@@ -12,7 +12,6 @@ use std::{
 
 use dialtone_core::{
     error::{Problem, Refusal},
-    hub::{ConnectionId, plain},
     names::{Epoch, RoomName, Timestamp},
     object::{Input, Object, Output, RequestId},
     storage::StorageError,
@@ -249,50 +248,61 @@ impl Shell {
     fn turn(self: &Rc<Self>) -> bool {
         self.turn_is_due.set(false);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
-        if inputs.is_empty() {
-            return true;
-        }
-        let requests: Vec<RequestId> = inputs.iter().filter_map(request_of).collect();
-        let senders: Vec<ConnectionId> = inputs.iter().filter_map(sender_of).collect();
-        match self.transact(inputs) {
+        match self.transact(&inputs) {
             Ok(outputs) => {
                 self.carry_out(outputs);
                 true
             }
-            Err(error) => {
-                // Rolled back: the machine's memory is ahead of storage, so it goes too.
-                metrics::storage_error();
-                logging::error("turn_failed", json!({"error": error}));
-                *self.machine.borrow_mut() = None;
-                for request in requests {
-                    self.answer(request, Answer::Json(Err(Refusal::internal())));
-                }
-                let frame = plain::error(None, &Refusal::internal());
-                self.sockets.borrow().tell(&senders, &frame);
+            // One that storage cannot take must not take the others with it.
+            Err(_) if inputs.len() > 1 => {
+                let alone = inputs.iter().map(|input| self.turn_of_one(input));
+                alone.filter(|ok| !ok).count() == 0
+            }
+            Err(_) => {
+                self.carry_out(inputs.first().and_then(Input::undone).into_iter().collect());
                 false
             }
         }
     }
 
-    fn transact(&self, inputs: Vec<Input>) -> std::result::Result<Vec<Output>, String> {
+    fn turn_of_one(self: &Rc<Self>, input: &Input) -> bool {
+        let turn = self.transact(std::slice::from_ref(input));
+        let ok = turn.is_ok();
+        self.carry_out(turn.unwrap_or_else(|_| input.undone().into_iter().collect()));
+        ok
+    }
+
+    /// A turn's transaction. One that fails is rolled back whole; the machine's memory is ahead of
+    /// storage then, so it goes too, and is built anew by the next turn.
+    fn transact(&self, inputs: &[Input]) -> std::result::Result<Vec<Output>, ()> {
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
         let storage = self.context.storage();
         let sql = ObjectSql(storage.sql());
         let now = Timestamp(Date::now().as_millis());
-        let (mut inputs, mut outputs) = (Some(inputs), Vec::new());
+        let mut outputs = Vec::new();
         let mut body = || {
             let mut machine = self.machine.borrow_mut();
             let machine = match machine.as_mut() {
                 Some(machine) => machine,
                 None => machine.insert(self.wake(&sql, now)?),
             };
-            let turn = machine.turn(&sql, now, inputs.take().unwrap_or_default());
-            outputs = turn.map_err(|error| thrown(&error))?;
+            outputs = machine
+                .turn(&sql, now, inputs)
+                .map_err(|error| thrown(&error))?;
             metrics::turn(machine.take_stats());
             Ok(JsValue::UNDEFINED)
         };
         storage
             .transaction_sync(&mut body)
-            .map_err(|error| describe(&error))?;
+            .map(|_| ())
+            .map_err(|error| {
+                metrics::storage_error();
+                let fields = json!({"error": describe(&error), "inputs": inputs.len()});
+                logging::error("turn_failed", fields);
+                *self.machine.borrow_mut() = None;
+            })?;
         Ok(outputs)
     }
 
@@ -377,20 +387,6 @@ impl Shell {
         {
             logging::error("alarm_failed", json!({"error": describe(&error)}));
         }
-    }
-}
-
-fn request_of(input: &Input) -> Option<RequestId> {
-    match input {
-        Input::Open { request, .. } | Input::Request { request, .. } => Some(*request),
-        _ => None,
-    }
-}
-
-fn sender_of(input: &Input) -> Option<ConnectionId> {
-    match input {
-        Input::Text { connection, .. } => Some(*connection),
-        _ => None,
     }
 }
 

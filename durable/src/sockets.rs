@@ -97,16 +97,6 @@ impl Sockets {
         metrics::sends(frames.len().saturating_mul(flush.connections.len()));
     }
 
-    /// Tells some connections the same thing.
-    pub fn tell(&self, connections: &[ConnectionId], frame: &str) {
-        let frame = JsValue::from_str(frame);
-        for connection in connections {
-            if let Some(socket) = self.by_connection.get(connection) {
-                drop(socket.send(&frame));
-            }
-        }
-    }
-
     /// Closes a socket from our side.
     pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         if let Some(socket) = self.by_connection.remove(&connection) {

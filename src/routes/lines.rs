@@ -63,7 +63,7 @@ async fn answer(caller: &Caller<'_>, line: &str, request: RoomRequest) -> Result
         .map_err(|_| Refusal::bad_request("a line is an address as Twilio writes it"))?;
     let mut response = rooms::ask(caller.env, &room, &request).await?;
     if response.status_code() != 200 {
-        return Ok(Reply::Json(response));
+        return Ok(Reply::Api(response));
     }
     let Members { members } = response.json().await?;
     let assignees = members.into_iter().map(|member| member.user_id).collect();

@@ -21,7 +21,7 @@ pub async fn authenticated(
     match route {
         Route::Metrics => {
             caller.must_operate()?;
-            Ok(Reply::Json(health::metrics()?))
+            Ok(Reply::Api(health::metrics()?))
         }
         Route::Connect(room) => rooms::connect(&request, caller, &room).await,
         Route::History(room) => rooms::history(&request, caller, &room).await,
@@ -101,14 +101,16 @@ fn number<T: std::str::FromStr>(request: &Request, name: &str) -> Result<Option<
 
 /// How many messages of history: at least one, at most a page.
 fn history_limit(request: &Request) -> Result<u32, Refusal> {
-    match number::<u32>(request, "limit")? {
+    match number::<u64>(request, "limit")? {
         Some(0) => Err(Refusal::bad_request("`limit` must be at least 1")),
-        Some(limit) => Ok(limit.min(limits::MAX_HISTORY_LIMIT)),
+        Some(limit) => Ok(u32::try_from(limit)
+            .unwrap_or(u32::MAX)
+            .min(limits::MAX_HISTORY_LIMIT)),
         None => Ok(limits::DEFAULT_HISTORY_LIMIT),
     }
 }
 
 /// A Room's own answer.
 fn passed_on(response: Response) -> Reply {
-    Reply::Json(response)
+    Reply::Api(response)
 }

@@ -32,7 +32,7 @@ pub async fn connect(request: &Request, caller: &Caller<'_>, room: &str) -> Resu
     };
     let response = rooms::connect(caller.env, &room, &connect).await?;
     if response.status_code() != 101 {
-        return Ok(Reply::Json(response));
+        return Ok(Reply::Api(response));
     }
     let protocol =
         credentials::answer_protocol(header(request, "sec-websocket-protocol").as_deref());
@@ -40,7 +40,7 @@ pub async fn connect(request: &Request, caller: &Caller<'_>, room: &str) -> Resu
         .map(|p| ("Sec-WebSocket-Protocol", p.to_owned()))
         .into_iter()
         .collect();
-    Ok(Reply::Socket(respond::with_headers(response, &answer)?))
+    Ok(Reply::AsIs(respond::with_headers(response, &answer)?))
 }
 
 /// `GET /rooms/{room}/history`.

@@ -1,7 +1,7 @@
 //! Kinds of rooms: who may join, which events clients send, what they mean.
 //!
 //! A kind is one file that implements [`Kind`], and one line in [`kind_of`] that registers it. A
-//! kind that no module claims is a [`relay`]. Kinds decide; the room and the hub carry out.
+//! kind that no module claims is a relay. Kinds decide; the room and the hub carry out.
 
 mod chat;
 mod feed;

@@ -34,7 +34,7 @@ impl Object {
         sql: &dyn Sql,
         now: Timestamp,
         request: RequestId,
-        body: Request,
+        body: &Request,
     ) -> Result<(), StorageError> {
         let answer = match body {
             Request::Deliver { parcels } => {
@@ -49,15 +49,15 @@ impl Object {
                 event,
                 args,
                 id,
-            } => match self.admit(sql, &caller)? {
+            } => match self.admit(sql, caller)? {
                 Ok(()) => {
-                    let Caller { claims, access } = &caller;
+                    let Caller { claims, access } = caller;
                     let sender = Sender {
                         claims,
                         access: *access,
                         connection: None,
                     };
-                    self.client_event(sql, now, &sender, &event, args, id.as_deref())?
+                    self.client_event(sql, now, &sender, event, args, id.as_deref())?
                         .map(|accepted| to_json(&accepted))
                 }
                 Err(refusal) => Err(refusal),
@@ -67,25 +67,25 @@ impl Object {
                 after,
                 before,
                 limit,
-            } => match self.admit(sql, &caller)? {
+            } => match self.admit(sql, caller)? {
                 Ok(()) => Ok(self.history(
                     sql,
                     &Page {
-                        after,
-                        before,
-                        limit,
+                        after: *after,
+                        before: *before,
+                        limit: *limit,
                     },
                 )?),
                 Err(refusal) => Err(refusal),
             },
-            Request::Presence { caller } => self.admit(sql, &caller)?.map(|()| {
+            Request::Presence { caller } => self.admit(sql, caller)?.map(|()| {
                 to_json(&Users {
                     users: self.room.roster.people(),
                 })
             }),
             Request::Members => Ok(self.members(sql)?),
             Request::AddMember { user } => {
-                if self.room.add_member(sql, now, &user)? {
+                if self.room.add_member(sql, now, user)? {
                     Ok(self.members(sql)?)
                 } else {
                     Err(Refusal::invalid(
@@ -95,15 +95,15 @@ impl Object {
             }
             Request::RemoveMember { user } => {
                 let before = self.room.outbox.last_id();
-                self.room.remove_member(sql, now, &user)?;
-                self.expel(sql, now, &user, Access::IfMember)?;
+                self.room.remove_member(sql, now, user)?;
+                self.expel(sql, now, user, Access::IfMember)?;
                 let told = self.room.outbox.after(before);
                 let members = self.members(sql)?;
                 self.reply_when_settled(now, request, members, told);
                 return Ok(());
             }
             Request::IsMember { user, follower } => self
-                .is_member(sql, &user, follower.as_ref())?
+                .is_member(sql, user, follower.as_ref())?
                 .map(|member| to_json(&Membership { member })),
             Request::Disconnect { user } => {
                 let disconnected =
@@ -130,7 +130,7 @@ impl Object {
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        parcels: Vec<Parcel>,
+        parcels: &[Parcel],
     ) -> Result<Published, StorageError> {
         let mut results = Vec::with_capacity(parcels.len());
         for parcel in parcels {
@@ -140,15 +140,20 @@ impl Object {
                     args,
                     dedupe,
                 }) => {
-                    let dedupe = dedupe.map(Dedupe::Global);
-                    let outcome =
-                        self.room
-                            .publish(sql, now, event.clone(), args, None, dedupe.as_ref())?;
+                    let dedupe = dedupe.clone().map(Dedupe::Global);
+                    let outcome = self.room.publish(
+                        sql,
+                        now,
+                        event.clone(),
+                        args.clone(),
+                        None,
+                        dedupe.as_ref(),
+                    )?;
                     self.tell(&outcome, None);
-                    room::accepted(&self.room, &event, &outcome)
+                    room::accepted(&self.room, event, &outcome)
                 }
                 Parcel::Expel { user } => {
-                    self.expel(sql, now, &user, Access::ByOtherRoom)?;
+                    self.expel(sql, now, user, Access::ByOtherRoom)?;
                     Accepted {
                         id: None,
                         offset: None,

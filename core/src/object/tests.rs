@@ -164,7 +164,7 @@ impl Shell {
                 self.attachments.values().cloned().collect(),
             )?),
         };
-        object.turn(&self.disk, self.now, inputs)
+        object.turn(&self.disk, self.now, &inputs)
     }
 
     /// It is evicted: only the disk and the sockets' attachments stay.

@@ -45,9 +45,11 @@ impl Typing {
         }
     }
 
-    /// `user` is gone; true if they were typing.
-    pub fn gone(&mut self, user: &UserId) -> bool {
-        self.typists.remove(user.as_str()).is_some()
+    /// `user`'s connection is gone; true if they were typing on it.
+    pub fn gone(&mut self, user: &UserId, connection: ConnectionId) -> bool {
+        let typist = self.typists.get(user.as_str());
+        typist.is_some_and(|typist| typist.connection == Some(connection))
+            && self.typists.remove(user.as_str()).is_some()
     }
 
     /// Those who stopped by themselves.

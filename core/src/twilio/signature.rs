@@ -1,7 +1,7 @@
 //! `X-Twilio-Signature`: base64(HMAC-SHA1(auth token, URL + form)).
 //!
 //! <https://www.twilio.com/docs/usage/security#validating-requests>. npm `twilio` 6.2.0 is the
-//! oracle for what that page leaves open: which spellings of the URL are tried ([`spellings`]), and
+//! oracle for what that page leaves open: which spellings of the URL are tried (`spellings`), and
 //! that a `bodySHA256` in the URL means that the URL alone is signed.
 //!
 //! A body that the signature does not cover is never accepted, and the parameters that
