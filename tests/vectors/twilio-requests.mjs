@@ -1,5 +1,5 @@
 // Signed webhook requests, good and forged. npm `twilio` signs them and judges them; the end-to-end
-// test asserts that our webhook decides the same about every row: 200 or 403.
+// test asserts that our webhook decides the same about every row: 200 or a refusal (403; 415 for a body that is text).
 //
 // Each row is otherwise a valid inbound message with a MessageSid of its own. A row's `target` is
 // the request line's path and query, to be sent byte for byte (node:http, not fetch: fetch rewrites
