@@ -383,7 +383,7 @@ describe("plain WebSockets", { concurrency: 8, timeout: 120_000 }, () => {
 
   test("a malformed since is a 400 and no connection", async (t) => {
     const name = room();
-    for (const since of ["", "5", ":5", "abc:", "abc:-1", "abc:x", "abc:1:2", "abc:99999999999999999999", "a/b:1"]) {
+    for (const since of ["", "5", ":5", "abc:", "abc:-1", "abc:x", "abc:1:2", "abc:99999999999999999999"]) {
       await refused(connect(t, server, name, person("ann"), { since }), 400, "bad_request");
     }
     const { body } = await call(server, "GET", `${path(name)}/presence`, { as: person("bob") });
