@@ -68,8 +68,8 @@ main(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { quick: { type: "boolean" }, json: { type: "string" } } });
   const rounds = values.quick ? 3 : 5;
   const scenarios = [
-    { name: "one at a time", inFlight: 1, events: values.quick ? 300 : 1000 },
-    { name: "64 in flight", inFlight: 64, events: values.quick ? 1000 : 3000 },
+    { name: "one at a time", inFlight: 1, events: values.quick ? 200 : 500 },
+    { name: "64 in flight", inFlight: 64, events: values.quick ? 500 : 1500 },
   ];
   const running = [];
   for (const [index, { name, start }] of contenders.entries()) {

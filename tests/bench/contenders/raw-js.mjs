@@ -6,7 +6,10 @@ export class Room {
     this.ctx = ctx;
     this.log = env.LOG === "1";
     this.offset = 0;
-    if (this.log) ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS log (offset INTEGER PRIMARY KEY, event TEXT, args TEXT, at INTEGER)");
+    if (!this.log) return;
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS log (offset INTEGER PRIMARY KEY, event TEXT, args TEXT, at INTEGER)");
+    // It hibernates while the others have their rounds.
+    this.offset = ctx.storage.sql.exec("SELECT COALESCE(MAX(offset), 0) AS head FROM log").one().head;
   }
 
   fetch() {
