@@ -4,8 +4,6 @@
 /// Why we close a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisconnectReason {
-    /// It sent what no client of ours sends, over and over.
-    Policy,
     /// It sent a frame over `MAX_PAYLOAD_BYTES`.
     TooBig,
     /// Its token ran out.
@@ -19,7 +17,6 @@ pub enum DisconnectReason {
 impl DisconnectReason {
     const fn row(self) -> (u16, &'static str) {
         match self {
-            Self::Policy => (1008, "policy violation"),
             Self::TooBig => (1009, "message too big"),
             Self::TokenExpired => (4001, "token expired"),
             Self::Kicked => (4003, "kicked"),
