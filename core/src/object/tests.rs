@@ -11,10 +11,13 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::{
     auth::Grant,
-    hub::ConnectionId,
-    limits::{PRESENCE_GRACE_MS, TYPING_MS},
+    error::Code,
+    event::Args,
+    hub::{DisconnectReason, Flush},
+    limits::{PRESENCE_GRACE_MS, SETTLE_TIMEOUT_MS, TYPING_MS},
+    names::{Offset, UserId},
     storage::{Row, Value, memory::Memory},
-    wire::{Caller, Item, Parcel},
+    wire::{Caller, Connect, Item, Parcel, Request},
 };
 
 /// SQLite that fails the n-th statement from now, if told to.
@@ -787,6 +790,34 @@ fn a_turn_that_storage_fails_leaves_nothing_behind() {
             assert_eq!(events(&shell.take(a)), ["new_message"]);
         }
     }
+}
+
+#[test]
+fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
+    let connection = ConnectionId(1);
+    let told = |text: &str| match (Input::Text {
+        connection,
+        text: text.to_owned(),
+    })
+    .undone()
+    {
+        Some(Output::Send(flush)) => serde_json::from_str::<Json>(&flush.frames[0]).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(told(r#"{"event":"x","id":"c-1"}"#)["ack"], "c-1");
+    assert_eq!(told(r#"{"event":"x"}"#)["error"]["code"], "internal");
+    let request = Input::Request {
+        request: RequestId(3),
+        body: Box::new(Request::Members),
+    };
+    assert!(matches!(
+        request.undone(),
+        Some(Output::Reply {
+            request: RequestId(3),
+            answer: Err(_)
+        })
+    ));
+    assert!(Input::Closed { connection }.undone().is_none());
 }
 
 impl Shell {

@@ -1,0 +1,191 @@
+//! Plain WebSockets as they come, talk and go.
+
+use super::{Decided, Object, Output, PresenceState, RequestId, Sender, without_grants};
+use crate::{
+    error::{Code, Refusal},
+    hub::{Attachment, Connection, ConnectionId, DisconnectReason, plain},
+    names::{StreamPosition, Timestamp},
+    namespaces,
+    room::LOCAL,
+    storage::{Sql, StorageError},
+    wire::Connect,
+};
+
+impl Object {
+    pub(super) fn open_plain(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        request: RequestId,
+        connect: &Connect,
+    ) -> Decided<()> {
+        let claims = &connect.caller.claims;
+        if !self.may(sql, &claims.user, connect.caller.access)? {
+            return Ok(Err(namespaces::not_yours()));
+        }
+        if !self.hub.has_room_for(&claims.user) {
+            let refusal = Refusal::new(Code::RateLimited, "too many connections to this room");
+            return Ok(Err(refusal));
+        }
+        let since = match connect
+            .since
+            .as_deref()
+            .map(StreamPosition::parse)
+            .transpose()
+        {
+            Ok(since) => since,
+            Err(error) => return Ok(Err(Refusal::bad_request(format!("`since`: {error}")))),
+        };
+        let missed = match since {
+            Some(position) => self.room.since(sql, &position)?,
+            None => None,
+        };
+        let id = self.hub.next_id();
+        let attachment = Attachment {
+            connection: id,
+            claims: without_grants(claims),
+            access: connect.caller.access,
+            batch: connect.batch,
+            opened_at: now,
+        };
+        self.hub.insert(id, Connection::new(attachment.clone()));
+        self.out.push(Output::Accept {
+            request,
+            attachment,
+        });
+
+        let connected = plain::Connected {
+            room: self.room.name.as_str(),
+            user_id: &claims.user,
+            epoch: self.room.epoch.as_str(),
+            offset: self.room.head(),
+            recovered: missed.is_some(),
+        };
+        self.hub.send(id, plain::event("connected", &connected));
+        for publication in missed.iter().flatten() {
+            self.hub.send(id, publication.to_json());
+        }
+        self.room
+            .roster
+            .enter(sql, now, &claims.user, claims.name.as_deref(), LOCAL, None)?;
+        let state = PresenceState {
+            room: self.room.name.as_str(),
+            users: self.room.roster.people(),
+        };
+        self.hub.send(id, plain::event("presence_state", &state));
+        if let Some(connection) = self.hub.get_mut(id) {
+            connection.heard_presence_to = Some(self.room.roster.mark());
+        }
+        self.fresh.push(id);
+        Ok(Ok(()))
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        id: ConnectionId,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        // A socket that we closed ourselves has left already.
+        let Some(connection) = self.hub.remove(id) else {
+            return Ok(());
+        };
+        let user = &connection.attachment.claims.user;
+        // Somebody types on one connection; another tab of theirs does not go on for it.
+        if self.room.typing.gone(user, id) {
+            self.tell_typing(user, false, None);
+        }
+        if self.hub.has_user(user) {
+            return Ok(());
+        }
+        self.room.roster.exit(sql, now, user, LOCAL, grace)
+    }
+
+    pub(super) fn close(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        connection: ConnectionId,
+        reason: DisconnectReason,
+    ) -> Result<(), StorageError> {
+        // Its last frames go out before it is closed: they leave the hub with it otherwise.
+        if let Some(frames) = self.hub.take_pending(connection) {
+            self.out.push(Output::Send(frames));
+        }
+        self.leave(sql, now, connection, !reason.is_final())?;
+        self.out.push(Output::Close { connection, reason });
+        Ok(())
+    }
+
+    pub(super) fn text(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        id: ConnectionId,
+        text: &str,
+    ) -> Result<(), StorageError> {
+        let Some(connection) = self.hub.get_mut(id) else {
+            return Ok(());
+        };
+        if text.len() > self.environment.config.max_payload_bytes {
+            return self.close(sql, now, id, DisconnectReason::TooBig);
+        }
+        // Answered by the runtime where the object only holds plain sockets; here for the rest.
+        if text == "ping" {
+            self.hub.send(id, "pong");
+            return Ok(());
+        }
+        let within_rate = connection.rate.take(now, self.environment.config.rate);
+        let Attachment { claims, access, .. } = connection.attachment.clone();
+        let frame = plain::decode(text);
+        let sender = Sender {
+            claims: &claims,
+            access,
+            connection: Some(id),
+        };
+        let decided = match frame.event {
+            _ if !within_rate => Err(Refusal::new(
+                Code::RateLimited,
+                "too many events; slow down",
+            )),
+            Err(refusal) => Err(refusal),
+            Ok(event) => self.client_event(
+                sql,
+                now,
+                &sender,
+                &event.event,
+                &event.args,
+                frame.id.as_deref(),
+            )?,
+        };
+        match (decided, frame.id) {
+            (Ok(accepted), Some(client_id)) => {
+                self.hub.send(id, plain::ack(&client_id, &accepted));
+            }
+            (Ok(_), None) => {}
+            (Err(refusal), client_id) => {
+                self.stats.refusals = self.stats.refusals.saturating_add(1);
+                self.hub
+                    .send(id, plain::error(client_id.as_deref(), &refusal));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn binary(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        id: ConnectionId,
+        bytes: usize,
+    ) -> Result<(), StorageError> {
+        if bytes > self.environment.config.max_payload_bytes {
+            return self.close(sql, now, id, DisconnectReason::TooBig);
+        }
+        self.stats.refusals = self.stats.refusals.saturating_add(1);
+        let refusal = Refusal::bad_request("a frame is one JSON object, as text");
+        self.hub.send(id, plain::error(None, &refusal));
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! A client's event, from a socket or over HTTP: what works in every room, and what its kind decides.
+
+use serde::Deserialize;
+
+use super::{Decided, Object, Output, Sender, without_grants};
+use crate::{
+    error::{Code, Refusal},
+    event::{self, Args, Publication},
+    hub::ConnectionId,
+    limits::MAX_LOGGED_BYTES,
+    names::{Offset, Timestamp, UserId},
+    namespaces::{self, Admission, Context},
+    room::{self, Dedupe, Outcome},
+    storage::{Sql, StorageError},
+    wire::{Accepted, Access},
+};
+
+impl Object {
+    /// A client's event, from a socket or over HTTP.
+    pub(super) fn client_event(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        sender: &Sender<'_>,
+        event: &str,
+        args: &Args,
+        id: Option<&str>,
+    ) -> Decided<Accepted> {
+        let ephemeral = Accepted {
+            id: None,
+            offset: None,
+            duplicate: false,
+        };
+        if event == "refresh" {
+            let refreshed = self.refresh(sql, now, sender, args)?;
+            return Ok(refreshed.map(|()| ephemeral));
+        }
+        if event == "mark_read" {
+            let read = self.mark_read(sql, sender, args)?;
+            return Ok(read.map(|()| ephemeral));
+        }
+        if sender.access == Access::Read {
+            return Ok(Err(Refusal::forbidden(
+                "the token lets you read here, not send",
+            )));
+        }
+        if event == "typing" {
+            return Ok(self.typing(now, sender, args).map(|()| ephemeral));
+        }
+        if let Err(refusal) = event::check_name(event, self.room.kind.server_events()) {
+            return Ok(Err(refusal));
+        }
+        if args.len() > MAX_LOGGED_BYTES {
+            let message = format!("an event that is kept has at most {MAX_LOGGED_BYTES} bytes");
+            return Ok(Err(Refusal::new(Code::PayloadTooLarge, message)));
+        }
+        let user = &sender.claims.user;
+        let context = Context {
+            room: &self.room.name,
+            user,
+            role: sender.claims.role.as_deref(),
+            now,
+            epoch: &self.room.epoch,
+            next_offset: self.room.head().next(),
+        };
+        let publish = match self.room.kind.client_event(&context, event, args) {
+            Ok(publish) => publish,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let dedupe = publish
+            .client_id
+            .or_else(|| id.map(str::to_owned))
+            .map(|id| Dedupe::Client {
+                user: user.clone(),
+                id,
+            });
+        let outcome = self.room.publish(
+            sql,
+            now,
+            publish.event,
+            publish.args,
+            Some(user.clone()),
+            dedupe.as_ref(),
+        )?;
+        let except = if publish.to_sender {
+            None
+        } else {
+            sender.connection
+        };
+        self.tell(&outcome, except);
+        Ok(Ok(room::accepted(&self.room, event, &outcome)))
+    }
+
+    /// Tells everyone of what was published.
+    pub(super) fn tell(&mut self, outcome: &Outcome, except: Option<ConnectionId>) {
+        match outcome {
+            Outcome::New(publication) => {
+                self.stats.publications = self.stats.publications.saturating_add(1);
+                self.hub
+                    .send_all(publication.to_json(), |id, _| Some(id) != except);
+            }
+            Outcome::Duplicate(_) => {
+                self.stats.duplicates = self.stats.duplicates.saturating_add(1);
+            }
+        }
+    }
+
+    pub(super) fn typing(
+        &mut self,
+        now: Timestamp,
+        sender: &Sender<'_>,
+        args: &Args,
+    ) -> Result<(), Refusal> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Typing {
+            is_typing: bool,
+        }
+        let Typing { is_typing } = args.read()?;
+        let user = &sender.claims.user;
+        self.room
+            .typing
+            .set(now, user, sender.connection, is_typing);
+        self.tell_typing(user, is_typing, sender.connection);
+        Ok(())
+    }
+
+    pub(super) fn tell_typing(
+        &mut self,
+        user: &UserId,
+        is_typing: bool,
+        except: Option<ConnectionId>,
+    ) {
+        let args = self.room.kind.user_typing(&self.room.name, user, is_typing);
+        self.tell_ephemeral("user_typing", args, except);
+    }
+
+    pub(super) fn mark_read(
+        &mut self,
+        sql: &dyn Sql,
+        sender: &Sender<'_>,
+        args: &Args,
+    ) -> Decided<()> {
+        #[derive(Deserialize, Default)]
+        struct MarkRead {
+            #[serde(default)]
+            offset: Option<Offset>,
+        }
+        let offset = match args {
+            Args::Array(_) => None,
+            Args::One(data) if data.get() == "null" => None,
+            Args::One(_) => match args.read::<MarkRead>() {
+                Ok(MarkRead { offset }) => offset,
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+        };
+        let user = &sender.claims.user;
+        if let Some(mark) = self.room.mark_read(sql, user, offset)? {
+            let args = self.room.kind.messages_read(&self.room.name, user, mark);
+            self.tell_ephemeral("messages_read", args, None);
+        }
+        Ok(Ok(()))
+    }
+
+    pub(super) fn tell_ephemeral(&mut self, event: &str, args: Args, except: Option<ConnectionId>) {
+        let publication = Publication {
+            event: event.to_owned(),
+            args,
+            sender: None,
+            at: Timestamp::default(),
+            offset: None,
+        };
+        self.hub
+            .send_all(publication.to_json(), |id, _| Some(id) != except);
+    }
+
+    /// A new token on the live connection: the same user's, and one that still lets them in.
+    pub(super) fn refresh(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        sender: &Sender<'_>,
+        args: &Args,
+    ) -> Decided<()> {
+        #[derive(Deserialize)]
+        struct Refresh {
+            token: String,
+        }
+        let Some(id) = sender.connection else {
+            let refusal = Refusal::new(Code::UnknownEvent, "`refresh` is for live connections");
+            return Ok(Err(refusal));
+        };
+        let verified = args
+            .read::<Refresh>()
+            .and_then(|Refresh { token }| Ok(self.environment.keys.verify(&token, now)?));
+        let claims = match verified {
+            Ok(claims) if claims.user == sender.claims.user => claims,
+            Ok(_) => return Ok(Err(Refusal::forbidden("the new token names another user"))),
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let open_kinds = &self.environment.config.open_kinds;
+        let access = match namespaces::admit(&claims, &self.room.name, open_kinds) {
+            Admission::Granted(access) => access,
+            // Another room decides that, and it did when the connection was opened.
+            Admission::IfMemberOf(_) if sender.access == Access::ByOtherRoom => sender.access,
+            Admission::IfMemberOf(_) | Admission::Refused => {
+                return Ok(Err(namespaces::not_yours()));
+            }
+        };
+        if !self.may(sql, &claims.user, access)? {
+            return Ok(Err(namespaces::not_yours()));
+        }
+        if let Some(connection) = self.hub.get_mut(id) {
+            connection.attachment.claims = without_grants(&claims);
+            connection.attachment.access = access;
+            connection.attachment.opened_at = now;
+            self.out.push(Output::Attach(connection.attachment.clone()));
+        }
+        Ok(Ok(()))
+    }
+
+    /// Whether someone with this access is really in: membership is the room's to know.
+    pub(super) fn may(
+        &self,
+        sql: &dyn Sql,
+        user: &UserId,
+        access: Access,
+    ) -> Result<bool, StorageError> {
+        match access {
+            Access::Full | Access::Read | Access::ByOtherRoom => Ok(true),
+            Access::IfMember => self.room.is_member(sql, user),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What happens to an object, and what it wants done: plain values, nothing else.
+
+use crate::{
+    error::Refusal,
+    hub::{Attachment, ConnectionId, DisconnectReason, Flush, plain},
+    names::Timestamp,
+    room::Delivery,
+    wire::{Connect, Request},
+};
+
+/// A request of the shell's that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A plain WebSocket wants in.
+    Open {
+        /// The upgrade request.
+        request: RequestId,
+        /// Who, and how.
+        connect: Box<Connect>,
+    },
+    /// A text frame.
+    Text {
+        /// From whom.
+        connection: ConnectionId,
+        /// What.
+        text: String,
+    },
+    /// A binary frame, of so many bytes.
+    Binary {
+        /// From whom.
+        connection: ConnectionId,
+        /// How long.
+        bytes: usize,
+    },
+    /// A socket is closed.
+    Closed {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// The Worker or another Room asks.
+    Request {
+        /// The request.
+        request: RequestId,
+        /// What it asks.
+        body: Box<Request>,
+    },
+    /// Another room answered a [`Output::Deliver`], or did not.
+    Delivered {
+        /// What was delivered.
+        delivery: Delivery,
+        /// Whether that room has it now.
+        delivered: bool,
+    },
+    /// The timer that [`Output::Wake`] asked for.
+    Timer,
+    /// The alarm that [`Output::Wake`] asked for.
+    Alarm,
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer the upgrade with 101 and keep the socket with this attachment.
+    Accept {
+        /// The upgrade request.
+        request: RequestId,
+        /// What to keep with it.
+        attachment: Attachment,
+    },
+    /// Keep this attachment instead.
+    Attach(Attachment),
+    /// Send frames.
+    Send(Flush),
+    /// Close a socket.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// Answer a request with JSON, or with a problem.
+    Reply {
+        /// Which.
+        request: RequestId,
+        /// With what.
+        answer: Result<String, Refusal>,
+    },
+    /// Bring these to another room, and say how it went ([`Input::Delivered`]).
+    Deliver(Delivery),
+    /// Wake the object: by a timer in memory, by an alarm. Only what changed is said.
+    Wake {
+        /// At most [`MAX_TIMER_MS`](crate::limits::MAX_TIMER_MS) away.
+        timer: Option<Timestamp>,
+        /// Survives anything.
+        alarm: Option<Timestamp>,
+    },
+}
+
+impl Input {
+    /// What its sender is told when storage failed it: nothing of it has happened.
+    pub fn undone(&self) -> Option<Output> {
+        let refusal = Refusal::internal();
+        match self {
+            Self::Open { request, .. } | Self::Request { request, .. } => Some(Output::Reply {
+                request: *request,
+                answer: Err(refusal),
+            }),
+            Self::Text { connection, text } => {
+                let id = plain::decode(text).id;
+                Some(Output::Send(Flush {
+                    connections: vec![*connection],
+                    frames: vec![plain::error(id.as_deref(), &refusal).into()],
+                }))
+            }
+            _ => None,
+        }
+    }
+}
