@@ -13,7 +13,7 @@ mod requests;
 
 use std::{collections::BTreeSet, rc::Rc};
 
-pub use io::{Input, Output, RequestId};
+pub use io::{Input, Output, RequestId, answer_without_room};
 
 use crate::{
     auth::{Claims, Keys},

@@ -159,6 +159,12 @@ pub fn migrate(sql: &dyn Sql, room: &RoomName, fresh_epoch: &str) -> Result<Stri
     Ok(fresh_epoch.to_owned())
 }
 
+/// Whether the room has ever been used: a database without tables is none.
+pub fn exists(sql: &dyn Sql) -> Result<bool, StorageError> {
+    let tables = sql.run("SELECT 1 FROM sqlite_master WHERE name = 'meta'", &[])?;
+    Ok(!tables.is_empty())
+}
+
 fn meta(sql: &dyn Sql, key: &str) -> Result<Option<String>, StorageError> {
     let rows = sql.run("SELECT value FROM meta WHERE key = ?", &[text(key)])?;
     rows.first()

@@ -191,6 +191,13 @@ pub struct Membership {
     pub member: bool,
 }
 
+impl Membership {
+    /// As it is answered.
+    pub fn to_json(self) -> String {
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

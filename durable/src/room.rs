@@ -13,7 +13,7 @@ use std::{
 use dialtone_core::{
     error::{Problem, Refusal},
     names::{Epoch, RoomName, Timestamp},
-    object::{Input, Object, Output, RequestId},
+    object::{Input, Object, Output, RequestId, answer_without_room},
     storage::StorageError,
     wire::{CONNECT_HEADER, Connect, Request as RoomRequest},
 };
@@ -284,6 +284,13 @@ impl Shell {
         let mut outputs = Vec::new();
         let mut body = || {
             let mut machine = self.machine.borrow_mut();
+            if machine.is_none() {
+                let answers = answer_without_room(&sql, inputs).map_err(|error| thrown(&error))?;
+                if let Some(answers) = answers {
+                    outputs = answers;
+                    return Ok(JsValue::UNDEFINED);
+                }
+            }
             let machine = match machine.as_mut() {
                 Some(machine) => machine,
                 None => machine.insert(self.wake(&sql, now)?),

@@ -4,8 +4,10 @@ use crate::{
     error::Refusal,
     hub::{Attachment, ConnectionId, DisconnectReason, Flush, plain},
     names::Timestamp,
+    namespaces,
     room::Delivery,
-    wire::{Connect, Request},
+    storage::{self, Sql, StorageError},
+    wire::{Access, Caller, Connect, Membership, Request},
 };
 
 /// A request of the shell's that waits for its answer.
@@ -101,6 +103,32 @@ pub enum Output {
 }
 
 impl Input {
+    /// What someone is told who asks a room that nobody has used yet for what only its members get.
+    /// It has none, so it need not be made: names that strangers try cost no storage.
+    fn refused_by_nobody(&self) -> Option<Output> {
+        let no = |caller: &Caller| {
+            (caller.access == Access::IfMember).then(|| Err(namespaces::not_yours()))
+        };
+        let (request, answer) = match self {
+            Self::Open { request, connect } => (request, no(&connect.caller)?),
+            Self::Request { request, body } => (
+                request,
+                match &**body {
+                    Request::Event { caller, .. }
+                    | Request::History { caller, .. }
+                    | Request::Presence { caller } => no(caller)?,
+                    Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
+                    _ => return None,
+                },
+            ),
+            _ => return None,
+        };
+        Some(Output::Reply {
+            request: *request,
+            answer,
+        })
+    }
+
     /// What its sender is told when storage failed it: nothing of it has happened.
     pub fn undone(&self) -> Option<Output> {
         let refusal = Refusal::internal();
@@ -118,5 +146,17 @@ impl Input {
             }
             _ => None,
         }
+    }
+}
+
+/// The answers to these inputs if the room does not exist and none of them is a reason to make it.
+pub fn answer_without_room(
+    sql: &dyn Sql,
+    inputs: &[Input],
+) -> Result<Option<Vec<Output>>, StorageError> {
+    let refused: Option<Vec<Output>> = inputs.iter().map(Input::refused_by_nobody).collect();
+    match refused {
+        Some(outputs) if !storage::exists(sql)? => Ok(Some(outputs)),
+        _ => Ok(None),
     }
 }

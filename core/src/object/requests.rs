@@ -104,7 +104,7 @@ impl Object {
             }
             Request::IsMember { user, follower } => self
                 .is_member(sql, user, follower.as_ref())?
-                .map(|member| to_json(&Membership { member })),
+                .map(|member| Membership { member }.to_json()),
             Request::Disconnect { user } => {
                 let disconnected =
                     self.disconnect(sql, now, DisconnectReason::Kicked, |of, _| {

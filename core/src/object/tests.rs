@@ -738,6 +738,81 @@ fn readers_read_and_members_are_members_until_they_are_not() {
 }
 
 #[test]
+fn a_room_that_strangers_ask_for_is_not_made_for_them() {
+    let disk = Memory::new();
+    let request = RequestId(1);
+    let stranger = || Caller {
+        claims: claims("m"),
+        access: Access::IfMember,
+    };
+    let is_member = || Request::IsMember {
+        user: UserId::text("m").unwrap(),
+        follower: None,
+    };
+    let history = |caller| Request::History {
+        caller,
+        after: None,
+        before: None,
+        limit: 1,
+    };
+    let ask = |body| Input::Request {
+        request,
+        body: Box::new(body),
+    };
+    let open = |caller| Input::Open {
+        request,
+        connect: Box::new(Connect {
+            caller,
+            since: None,
+            batch: false,
+        }),
+    };
+    for (inputs, answered) in [
+        (
+            vec![
+                open(stranger()),
+                ask(Request::Presence { caller: stranger() }),
+            ],
+            true,
+        ),
+        (vec![ask(history(stranger())), ask(is_member())], true),
+        (vec![open(stranger()), open(caller("granted"))], false),
+        (vec![ask(history(caller("granted")))], false),
+        (
+            vec![ask(Request::AddMember {
+                user: UserId::text("m").unwrap(),
+            })],
+            false,
+        ),
+        (vec![Input::Alarm], false),
+    ] {
+        let answers = answer_without_room(&disk, &inputs).unwrap();
+        assert_eq!(
+            answers.as_ref().map(Vec::len),
+            answered.then_some(inputs.len()),
+            "{inputs:?}"
+        );
+        for answer in answers.into_iter().flatten() {
+            let Output::Reply { answer, .. } = answer else {
+                panic!("{answer:?}")
+            };
+            let json = answer.map_err(|refusal| refusal.code);
+            assert!(matches!(
+                json.as_deref(),
+                Err(Code::Forbidden) | Ok(r#"{"member":false}"#)
+            ));
+        }
+    }
+    assert!(!crate::storage::exists(&disk).unwrap());
+    crate::storage::migrate(&disk, &RoomName::parse("demo:1").unwrap(), "e").unwrap();
+    assert!(
+        answer_without_room(&disk, &[open(stranger())])
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[test]
 fn a_turn_that_storage_fails_leaves_nothing_behind() {
     // Whichever statement fails, the turn is undone and the next one goes on from what was committed.
     for fail_in in 0..12 {
