@@ -8,7 +8,7 @@ mod rooms;
 mod router;
 mod routes;
 
-use dialtone_core::error::Refusal;
+use dialtone_core::{auth::CorsDecision, error::Refusal};
 pub use dialtone_durable::Room;
 use dialtone_durable::{environment::environment, logging};
 use serde_json::json;
@@ -27,10 +27,8 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
     let method = request.inner().method();
     let path = request.path();
     // Errors, too, must be readable by the page that caused them.
-    let cors = environment(&env)
-        .and_then(|env| auth::check_origin(&request, &env.config))
-        .ok();
-    let reply = match handle(request, &env, &method, &path).await {
+    let cors = environment(&env).and_then(|env| auth::check_origin(&request, &env.config));
+    let reply = match handle(request, &env, &method, &path, &cors).await {
         Ok(reply) => reply,
         Err(failure) => {
             let refusal = failure.into_refusal();
@@ -43,7 +41,7 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
         }
     };
     match (reply, cors) {
-        (Reply::Api(response), Some(cors)) => respond::with_headers(response, &cors.headers()),
+        (Reply::Api(response), Ok(cors)) => respond::with_headers(response, &cors.headers()),
         (Reply::Api(response) | Reply::AsIs(response), _) => Ok(response),
     }
 }
@@ -83,6 +81,7 @@ async fn handle(
     env: &Env,
     method: &str,
     path: &str,
+    cors: &std::result::Result<CorsDecision, Refusal>,
 ) -> std::result::Result<Reply, Failure> {
     let route = match router::route(method, path) {
         Ok(route) => route,
@@ -100,10 +99,10 @@ async fn handle(
         }
         _ => {}
     }
+    let cors = cors.as_ref().map_err(Refusal::clone)?;
     let environment = environment(env)?;
-    let cors = auth::check_origin(&request, &environment.config)?;
     if route == Route::Preflight {
-        return Ok(Reply::AsIs(respond::preflight(&cors)?));
+        return Ok(Reply::AsIs(respond::preflight(cors)?));
     }
     let claims = auth::claims(&request, &environment)?;
     let caller = auth::Caller {

@@ -80,7 +80,8 @@ type Decided<T> = Result<Result<T, Refusal>, StorageError>;
 
 impl Object {
     /// The object as it wakes: its storage and the attachments of its live sockets are all it needs.
-    /// `fresh_epoch` is used if the room is new.
+    /// `fresh_epoch` is used if the room is new; ids up to `last` are taken, if only by sockets whose
+    /// close event is still to come.
     pub fn open(
         sql: &dyn Sql,
         environment: Rc<Environment>,
@@ -88,9 +89,11 @@ impl Object {
         fresh_epoch: Epoch,
         now: Timestamp,
         sockets: Vec<Attachment>,
+        last: ConnectionId,
     ) -> Result<Self, StorageError> {
         let mut room = Room::open(sql, name, fresh_epoch, environment.config.history)?;
         let mut hub = Hub::default();
+        hub.reserve(last);
         for attachment in sockets {
             hub.restore(attachment);
         }

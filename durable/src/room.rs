@@ -244,32 +244,32 @@ impl Shell {
         }
     }
 
-    /// One turn: the machine in one transaction, then its outputs in order. False if it failed.
+    /// One turn: all that waits. False if any of it failed.
     fn turn(self: &Rc<Self>) -> bool {
         self.turn_is_due.set(false);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
-        match self.transact(&inputs) {
-            Ok(outputs) => {
+        self.turn_on(&inputs)
+    }
+
+    /// The machine in one transaction, then its outputs in order. What storage cannot take is tried
+    /// one by one: one bad input must not take the others with it.
+    fn turn_on(self: &Rc<Self>, inputs: &[Input]) -> bool {
+        match (self.transact(inputs), inputs) {
+            (Ok(outputs), _) => {
                 self.carry_out(outputs);
                 true
             }
-            // One that storage cannot take must not take the others with it.
-            Err(_) if inputs.len() > 1 => {
-                let alone = inputs.iter().map(|input| self.turn_of_one(input));
-                alone.filter(|ok| !ok).count() == 0
-            }
-            Err(_) => {
-                self.carry_out(inputs.first().and_then(Input::undone).into_iter().collect());
+            (Err(()), [one]) => {
+                self.carry_out(one.undone().into_iter().collect());
                 false
             }
+            (Err(()), many) => {
+                let alone = many
+                    .iter()
+                    .map(|one| self.turn_on(std::slice::from_ref(one)));
+                alone.filter(|ok| !ok).count() == 0
+            }
         }
-    }
-
-    fn turn_of_one(self: &Rc<Self>, input: &Input) -> bool {
-        let turn = self.transact(std::slice::from_ref(input));
-        let ok = turn.is_ok();
-        self.carry_out(turn.unwrap_or_else(|_| input.undone().into_iter().collect()));
-        ok
     }
 
     /// A turn's transaction. One that fails is rolled back whole; the machine's memory is ahead of
@@ -319,10 +319,18 @@ impl Shell {
         let name = RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))?;
         let environment =
             environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
-        let (sockets, attachments) = Sockets::restore(&self.context);
+        let (sockets, attachments, last) = Sockets::restore(&self.context);
         *self.sockets.borrow_mut() = sockets;
-        Object::open(sql, environment, name, fresh_epoch(), now, attachments)
-            .map_err(|error| thrown(&error))
+        Object::open(
+            sql,
+            environment,
+            name,
+            fresh_epoch(),
+            now,
+            attachments,
+            last,
+        )
+        .map_err(|error| thrown(&error))
     }
 
     fn carry_out(self: &Rc<Self>, outputs: Vec<Output>) {

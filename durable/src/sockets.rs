@@ -20,22 +20,27 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Finds all open sockets and reads their attachments. One whose attachment another version
+    /// Finds all open sockets and reads their attachments; says the last id that any socket, also
+    /// one that is closing, has. One whose attachment another version
     /// wrote is closed with 1012 (service restart): its client comes back.
-    pub fn restore(context: &Context) -> (Self, Vec<Attachment>) {
+    pub fn restore(context: &Context) -> (Self, Vec<Attachment>, ConnectionId) {
         let mut sockets = Self::default();
         let mut attachments = Vec::new();
+        let mut last = ConnectionId::default();
         for socket in context.get_web_sockets().unwrap_or_default().iter() {
             let socket: Socket = socket.unchecked_into();
-            if socket.ready_state() != OPEN {
-                continue;
-            }
             let attachment = socket
                 .deserialize_attachment()
                 .ok()
                 .and_then(|value| Attachment::from_json(&value.as_string()?));
             match attachment {
+                // Its close event is still to come, so its id must not be given out again.
+                Some(attachment) if socket.ready_state() != OPEN => {
+                    last = last.max(attachment.connection);
+                }
+                None if socket.ready_state() != OPEN => {}
                 Some(attachment) => {
+                    last = last.max(attachment.connection);
                     socket.set_connection(attachment.connection.0);
                     sockets.by_connection.insert(attachment.connection, socket);
                     attachments.push(attachment);
@@ -43,7 +48,7 @@ impl Sockets {
                 None => drop(socket.close_with(1012, "service restart")),
             }
         }
-        (sockets, attachments)
+        (sockets, attachments, last)
     }
 
     /// Accepts a new WebSocket for hibernation; gives the client's end.

@@ -24,7 +24,17 @@ use crate::{
 
 /// One WebSocket of this object, as long as it lives.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+    Debug,
+    Default,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
 )]
 #[serde(transparent)]
 pub struct ConnectionId(pub u32);
@@ -52,6 +62,11 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// Ids up to this one are taken, if only by sockets whose close event is still to come.
+    pub fn reserve(&mut self, last: ConnectionId) {
+        self.last_id = self.last_id.max(last.0);
+    }
+
     /// A connection whose socket was there before this object woke.
     pub fn restore(&mut self, attachment: Attachment) {
         self.insert(attachment.connection, Connection::new(attachment));

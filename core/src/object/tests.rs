@@ -45,6 +45,8 @@ struct Shell {
     disk: Failing,
     object: Option<Object>,
     attachments: BTreeMap<ConnectionId, Attachment>,
+    /// A socket that is closing, whose close event is still to come.
+    closing: ConnectionId,
     received: HashMap<ConnectionId, Vec<String>>,
     closed: HashMap<ConnectionId, DisconnectReason>,
     replies: HashMap<RequestId, Result<String, Refusal>>,
@@ -104,6 +106,7 @@ impl Shell {
             },
             object: None,
             attachments: BTreeMap::new(),
+            closing: ConnectionId::default(),
             received: HashMap::new(),
             closed: HashMap::new(),
             replies: HashMap::new(),
@@ -165,6 +168,7 @@ impl Shell {
                 Epoch::from_random(7),
                 self.now,
                 self.attachments.values().cloned().collect(),
+                self.closing,
             )?),
         };
         object.turn(&self.disk, self.now, &inputs)
@@ -413,6 +417,21 @@ fn a_second_tab_is_no_second_person_and_the_last_one_out_leaves_after_the_grace(
     assert!(shell.wake.0.is_some(), "a timer is set");
     shell.wait(PRESENCE_GRACE_MS);
     assert_eq!(events(&shell.take(a)), ["presence_diff"]);
+}
+
+#[test]
+fn the_late_close_of_a_socket_takes_no_newcomer_with_it() {
+    let mut shell = Shell::new("demo:1");
+    let (a, b) = (shell.join("a"), shell.join("b"));
+    // b closes; the object wakes before the event arrives, and somebody comes in first.
+    shell.attachments.remove(&b);
+    shell.closing = b;
+    shell.evict();
+    let c = shell.join("c");
+    shell.turn(vec![Input::Closed { connection: b }]).unwrap();
+    shell.take(c);
+    shell.send(a, json!({"event": "x", "data": 1}));
+    assert_eq!(events(&shell.take(c)), ["x"]);
 }
 
 #[test]
