@@ -99,6 +99,11 @@ async fn handle(
         }
         _ => {}
     }
+    if matches!(route, Route::SocketIo | Route::EngineIo) {
+        let echo = route == Route::EngineIo;
+        let answer = routes::socket_io::serve(request, env, cors, echo).await?;
+        return Ok(Reply::AsIs(answer));
+    }
     let cors = cors.as_ref().map_err(Refusal::clone)?;
     let environment = environment(env)?;
     if route == Route::Preflight {

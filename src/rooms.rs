@@ -2,7 +2,10 @@
 
 use dialtone_core::{
     names::RoomName,
-    wire::{CONNECT_HEADER, Connect, Request as RoomRequest},
+    wire::{
+        CONNECT_HEADER, Connect, ENGINE_HEADER, EngineRequest, Method, Request as RoomRequest,
+        to_header,
+    },
 };
 use dialtone_durable::peers;
 use serde::de::DeserializeOwned;
@@ -34,9 +37,34 @@ pub async fn ask_json<T: DeserializeOwned>(
 pub async fn connect(env: &Env, room: &RoomName, connect: &Connect) -> Result<Response> {
     let headers = Headers::new();
     headers.set("upgrade", "websocket")?;
-    headers.set(CONNECT_HEADER, &connect.to_header())?;
+    headers.set(CONNECT_HEADER, &to_header(connect))?;
     let mut init = RequestInit::new();
     init.with_headers(headers);
     let request = Request::new_with_init("https://room/", &init)?;
     peers::stub(env, room)?.fetch_with_request(request).await
+}
+
+/// Hands an Engine.IO request over to the object that holds its session, or is to.
+pub async fn engine(
+    env: &Env,
+    object: &RoomName,
+    hint: Option<&str>,
+    engine: &EngineRequest,
+    body: Option<String>,
+) -> Result<Response> {
+    let headers = Headers::new();
+    headers.set(ENGINE_HEADER, &to_header(engine))?;
+    let mut init = RequestInit::new();
+    match engine.method {
+        Method::Get => {}
+        Method::Upgrade => headers.set("upgrade", "websocket")?,
+        Method::Post => {
+            init.with_method(worker::Method::Post)
+                .with_body(body.map(Into::into));
+        }
+    }
+    init.with_headers(headers);
+    let request = Request::new_with_init("https://room/", &init)?;
+    let stub = peers::stub_near(env, object, hint)?;
+    stub.fetch_with_request(request).await
 }

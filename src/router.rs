@@ -34,6 +34,10 @@ pub enum Route {
     Assign(String, String),
     /// `DELETE /api/lines/{number}/assignees/{user}`.
     Unassign(String, String),
+    /// `/socket.io/`: Engine.IO, over HTTP or as a WebSocket.
+    SocketIo,
+    /// `/engine.io/`: the same without Socket.IO, each message echoed; for the official suite alone.
+    EngineIo,
     /// Twilio's inbound webhook, by any of its paths.
     TwilioInbound,
     /// Everything else: the static page.
@@ -84,6 +88,9 @@ pub fn route(method: &str, path: &str) -> Result<Route, Miss> {
             "DELETE" => Ok(Route::Unassign(decode(line)?, decode(user)?)),
             _ => of("PUT, DELETE", Route::Assign(decode(line)?, decode(user)?)),
         },
+        ["socket.io"] | ["socket.io", ""] => Ok(Route::SocketIo),
+        #[cfg(feature = "conformance")]
+        ["engine.io"] | ["engine.io", ""] => Ok(Route::EngineIo),
         ["api", "webhooks", "twilio"] => match method {
             "GET" => Ok(Route::Health),
             _ => of("GET, POST", Route::TwilioInbound),
@@ -103,7 +110,7 @@ pub fn route(method: &str, path: &str) -> Result<Route, Miss> {
 fn is_ours(segments: &[&str]) -> bool {
     matches!(
         segments.first(),
-        Some(&("api" | "rooms" | "webhooks" | "chat" | "socket.io"))
+        Some(&("api" | "rooms" | "webhooks" | "chat" | "socket.io" | "engine.io"))
     ) || matches!(segments, ["health" | "metrics"])
 }
 
@@ -205,6 +212,11 @@ mod tests {
                 "/api/webhooks/twilio",
                 Err(Miss::Method("GET, POST")),
             ),
+            ("GET", "/socket.io/", Ok(Route::SocketIo)),
+            ("POST", "/socket.io/", Ok(Route::SocketIo)),
+            ("GET", "/socket.io", Ok(Route::SocketIo)),
+            ("OPTIONS", "/socket.io/", Ok(Route::Preflight)),
+            ("GET", "/socket.io/x", not_found()),
             ("OPTIONS", "/rooms/chat:42/events", Ok(Route::Preflight)),
             ("OPTIONS", "/api/lines/1/assignees", Ok(Route::Preflight)),
             ("GET", "/api/nothing", not_found()),

@@ -120,12 +120,12 @@ fn plain_sentence(error: &serde_json::Error) -> String {
 }
 
 /// A raw value from JSON that we wrote ourselves.
-fn raw(json: String) -> Box<RawValue> {
+pub(crate) fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).unwrap_or_default()
 }
 
 /// How deep arrays and objects nest. One pass; short texts cannot nest deep and skip it.
-fn depth(json: &str) -> usize {
+pub(crate) fn depth(json: &str) -> usize {
     if json.len() <= MAX_JSON_DEPTH {
         return 0;
     }
@@ -167,18 +167,23 @@ pub fn check_name<'a>(name: &'a str, server_events: &[&str]) -> Result<&'a str, 
 }
 
 /// An event with its place in the room's log, or none where it is ephemeral.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Publication {
     /// The event's name.
     pub event: String,
     /// Its arguments.
     pub args: Args,
     /// Who sent it; none where a backend or a webhook did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sender: Option<UserId>,
     /// When it was accepted.
     pub at: Timestamp,
     /// Its place in the log; none for what is ephemeral.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<Offset>,
+    /// The Socket.IO socket that sent it, where its sender does not get it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
 }
 
 impl Publication {
@@ -271,6 +276,7 @@ mod tests {
             sender: Some(UserId::integer(7)),
             at: Timestamp(1_767_607_200_000),
             offset: Some(Offset(12)),
+            skip: None,
         };
         assert_eq!(
             publication.to_json(),

@@ -76,3 +76,44 @@ pub const OUTBOX_IN_FLIGHT: usize = 6;
 /// A webhook waits this long for its message to reach the agents' rooms before it answers; it is
 /// committed already, the outbox goes on. Twilio's own time-out is 15 s.
 pub const SETTLE_TIMEOUT_MS: u64 = 3_000;
+/// The first retry of a request over a link; doubled each time.
+pub const LINK_RETRY_MS: u64 = 100;
+/// The longest wait between two tries over a link; a timer, so at most [`MAX_TIMER_MS`].
+pub const LINK_MAX_RETRY_MS: u64 = 10_000;
+/// A socket's join, or an event with an id, is tried over a link for so long before its sender is
+/// told that it failed.
+pub const LINK_GIVE_UP_MS: u64 = 15_000;
+/// Notices that wait for a link; past it the lobby is told the newest offset and pulls.
+pub const MAX_LINK_NOTICES: usize = 10_000;
+/// What a lobby may have waiting for one room, in ops; past it events are refused.
+pub const MAX_LINK_OPS: usize = 10_000;
+/// Engine.IO sessions that one object holds (its sockets: [`MAX_CONNECTIONS_PER_ROOM`]).
+pub const MAX_SESSIONS: usize = 20_000;
+/// What may wait for a polling client's next GET, in bytes; a reader that does not read is closed,
+/// and recovers.
+pub const MAX_POLL_BACKLOG_BYTES: usize = 4_000_000;
+/// Rooms that one Socket.IO socket is in: its stored row is written anew with each join.
+pub const MAX_ROOMS_PER_SOCKET: usize = 256;
+/// Events of one socket that wait for its join to be answered.
+pub const MAX_HELD_EVENTS: usize = 1_000;
+/// Namespaces that one session is connected to.
+pub const MAX_NAMESPACES: usize = 16;
+/// The attachments of a binary packet must follow it within this.
+pub const ATTACHMENTS_TIMEOUT_MS: u64 = 10_000;
+/// A heartbeat interval from this on is the object's alarm; shorter ones are timers of each session.
+pub const MIN_ALARM_INTERVAL_MS: u64 = 10_000;
+/// A closed polling session is remembered for so long, to answer the GET that was on its way.
+pub const CLOSED_SESSION_MS: u64 = 5_000;
+/// One row of the journal holds at most so many bytes.
+pub const MAX_JOURNAL_ROW_BYTES: usize = 1_500_000;
+/// A session that went to another object is pointed at from its first one for so long.
+pub const MOVED_SESSION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Packets in one polling body. A client that was away flushes its whole buffer in one; the smallest
+/// packet takes two bytes of it, so without a limit 1 MB would be 500,000 packets in one turn.
+pub const MAX_PAYLOAD_PACKETS: usize = 10_000;
+/// Binary attachments of one Socket.IO packet, as in socket.io-parser.
+pub const MAX_ATTACHMENTS: usize = 10;
+/// An acknowledgement's id: what JavaScript's numbers count up to without gaps, 2^53 − 1.
+pub const MAX_ACK_ID: u64 = (1 << 53) - 1;
+/// What is lost is kept at least so long, recoverable or not: its rooms are told again that it left.
+pub const LOST_SOCKET_MS: u64 = 30_000;

@@ -87,6 +87,15 @@ impl RoomName {
         Self::new("user", &id_of(user.as_str()))
     }
 
+    /// A lobby.
+    pub fn lobby(number: u32) -> Self {
+        const KIND: &str = "lobby";
+        Self {
+            name: format!("{KIND}:{number}"),
+            kind_len: KIND.len(),
+        }
+    }
+
     /// The part before the first colon.
     pub fn kind(&self) -> &str {
         self.name.get(..self.kind_len).unwrap_or_default()

@@ -7,23 +7,34 @@
 
 mod connections;
 mod deadlines;
+mod engine;
 mod events;
+mod ids;
 mod io;
+mod links;
+mod recovery;
 mod requests;
+mod sockets;
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
 
-pub use io::{Input, Output, RequestId, answer_without_room};
+pub use ids::{Seed, home_of};
+pub use io::{AutoResponse, CallId, Input, Output, Polled, answer_without_room};
+
+pub use crate::hub::RequestId;
 
 use crate::{
     auth::{Claims, Keys},
     config::Config,
     error::Refusal,
-    hub::{Attachment, ConnectionId, Hub},
-    names::{Epoch, RoomName, Timestamp},
+    hub::{Attachment, ConnectionId, DisconnectReason, Hub, Journal, Wire},
+    names::{RoomName, Timestamp},
     room::{self, Delivery, EntryId, Room},
     storage::{Sql, StorageError},
-    wire::Access,
+    wire::{Access, Audience},
 };
 
 /// What all objects of an isolate share: the configuration, read once.
@@ -51,6 +62,8 @@ struct Settling {
     request: RequestId,
     answer: String,
     waits_for: BTreeSet<EntryId>,
+    /// The links that must have had so many notices.
+    pushes: BTreeMap<RoomName, u64>,
     until: Timestamp,
 }
 
@@ -59,6 +72,16 @@ pub struct Object {
     environment: Rc<Environment>,
     room: Room,
     hub: Hub,
+    journal: Journal,
+    ids: ids::Ids,
+    calls: HashMap<CallId, links::Call>,
+    last_call: u64,
+    heartbeat: engine::Heartbeat,
+    /// Polling sessions that their clients closed: a GET may still be on its way.
+    closed_sessions: BTreeMap<String, Timestamp>,
+    auto_response: Option<AutoResponse>,
+    /// When this machine was built: what happened before, it does not remember.
+    opened_at: Timestamp,
     settling: Vec<Settling>,
     /// Connections opened in this turn.
     fresh: Vec<ConnectionId>,
@@ -72,7 +95,31 @@ pub struct Object {
 struct Sender<'a> {
     claims: &'a Claims,
     access: Access,
-    connection: Option<ConnectionId>,
+    from: Origin,
+}
+
+/// On which wire an event came: it is not told of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// None: HTTP, a webhook, the object itself.
+    #[default]
+    Nowhere,
+    /// A plain WebSocket of this object.
+    Connection(ConnectionId),
+    /// The Socket.IO socket of this id, wherever it is.
+    Socket(String),
+}
+
+impl Origin {
+    fn audience(&self) -> Audience {
+        match self {
+            Self::Socket(id) => Audience {
+                except_socket: Some(id.clone()),
+                ..Audience::default()
+            },
+            Self::Nowhere | Self::Connection(_) => Audience::default(),
+        }
+    }
 }
 
 /// A decision that storage may fail to allow.
@@ -80,35 +127,60 @@ type Decided<T> = Result<Result<T, Refusal>, StorageError>;
 
 impl Object {
     /// The object as it wakes: its storage and the attachments of its live sockets are all it needs.
-    /// `fresh_epoch` is used if the room is new; ids up to `last` are taken, if only by sockets whose
-    /// close event is still to come.
+    /// All ids are made from `seed`; those of connections up to `last` are taken, if only by sockets
+    /// whose close event is still to come.
     pub fn open(
         sql: &dyn Sql,
         environment: Rc<Environment>,
         name: RoomName,
-        fresh_epoch: Epoch,
+        seed: Seed,
         now: Timestamp,
         sockets: Vec<Attachment>,
         last: ConnectionId,
     ) -> Result<Self, StorageError> {
-        let mut room = Room::open(sql, name, fresh_epoch, environment.config.history)?;
+        let mut ids = ids::Ids::new(seed);
+        let room = Room::open(sql, name, ids.epoch(), environment.config.history)?;
+        let journal = Journal::open(sql, &room.name, &room.epoch)?;
+        let heartbeat = engine::Heartbeat::new(&environment.config, &room.name, now);
         let mut hub = Hub::default();
         hub.reserve(last);
+        let mut probes = Vec::new();
         for attachment in sockets {
-            hub.restore(attachment);
+            if matches!(attachment.wire, Wire::Probe(_)) {
+                probes.push(attachment.connection);
+            }
+            hub.restore(attachment, now);
         }
-        room.roster.reconcile(sql, now, |user| hub.has_user(user))?;
-        Ok(Self {
+        let mut object = Self {
             environment,
             room,
             hub,
+            journal,
+            ids,
+            calls: HashMap::new(),
+            // An answer to a question of a machine that is no more is nobody's.
+            last_call: now.0.saturating_mul(1000),
+            heartbeat,
+            closed_sessions: BTreeMap::new(),
+            auto_response: None,
+            opened_at: now,
             settling: Vec::new(),
             fresh: Vec::new(),
             out: Vec::new(),
             timer_set: None,
             alarm_set: None,
             stats: Stats::default(),
-        })
+        };
+        object.restore_sockets(sql, now)?;
+        // A session that was polling is gone, and with it what a WebSocket was probed for.
+        for probe in probes {
+            object.close(sql, now, probe, DisconnectReason::ServerRestarting)?;
+        }
+        let (hub, room) = (&object.hub, &mut object.room);
+        room.roster.reconcile(sql, now, |user| {
+            hub.has_user(user) || hub.sockets.has_user(&room.name, user)
+        })?;
+        Ok(object)
     }
 
     /// One turn. On an error everything it wrote must be rolled back and the object opened anew; the
@@ -124,15 +196,22 @@ impl Object {
             self.handle(sql, now, input)?;
         }
         self.tell_presence();
+        self.journal.commit(sql, now)?;
+        self.set_auto_response();
         let mut out = std::mem::take(&mut self.out);
         // Whoever is closed gets what was for them first, and an upgrade is answered before its
         // socket is sent to.
-        let (first, last): (Vec<_>, Vec<_>) = out
-            .drain(..)
-            .partition(|output| matches!(output, Output::Accept { .. } | Output::Attach(_)));
+        let (first, last): (Vec<_>, Vec<_>) = out.drain(..).partition(|output| {
+            matches!(
+                output,
+                Output::AutoResponse(_) | Output::Accept { .. } | Output::Attach(_)
+            )
+        });
         out.extend(first);
         out.extend(self.hub.flush().into_iter().map(Output::Send));
         out.extend(last);
+        out.extend(self.answer_polls());
+        self.ask_links(now, &mut out);
         out.extend(
             self.room
                 .outbox
@@ -161,7 +240,13 @@ impl Object {
                 }
             }
             Input::Text { connection, text } => self.text(sql, now, *connection, text),
-            Input::Binary { connection, bytes } => self.binary(sql, now, *connection, *bytes),
+            Input::Binary { connection, bytes } => self.binary(sql, now, *connection, bytes),
+            Input::Engine {
+                request,
+                engine,
+                body,
+            } => self.engine(sql, now, *request, engine, body),
+            Input::Answered { call, answer } => self.answered(sql, now, *call, answer.as_deref()),
             Input::Closed { connection } => self.leave(sql, now, *connection, true),
             Input::Request { request, body } => self.request(sql, now, *request, body),
             Input::Delivered {
@@ -179,8 +264,10 @@ impl Object {
                 self.timer_set = None;
                 self.due(sql, now)
             }
-            Input::Alarm => {
+            Input::Alarm { heard } => {
                 self.alarm_set = None;
+                self.heard(heard);
+                self.heartbeat.woken_by_alarm(now);
                 self.due(sql, now)
             }
         }

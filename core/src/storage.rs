@@ -87,10 +87,12 @@ pub fn text(text: impl Into<String>) -> Value {
 }
 
 /// The version that this code reads and writes.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// `MIGRATIONS[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
-const MIGRATIONS: &[&[&str]] = &[&[
+const MIGRATIONS: &[&[&str]] = &[V1, V2];
+
+const V1: &[&str] = &[
     // A publication. `args` is a JSON array, `sender` the JSON of a user id.
     "CREATE TABLE log (
         offset INTEGER PRIMARY KEY,
@@ -126,7 +128,24 @@ const MIGRATIONS: &[&[&str]] = &[&[
         due_at INTEGER NOT NULL,
         attempts INTEGER NOT NULL
     )",
-]];
+];
+
+/// Socket.IO: the hub's tables, and the room's links.
+const V2: &[&str] = &[
+    // The Socket.IO socket that sent the event and does not get it itself.
+    "ALTER TABLE log ADD COLUMN skip TEXT",
+    // The other objects whose sockets have joined this room.
+    "CREATE TABLE links (object TEXT PRIMARY KEY) WITHOUT ROWID",
+    // A Socket.IO socket: `json` is hub::socket::Record. The key is its pid, or its id without one.
+    "CREATE TABLE sockets (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
+    // The verified token of a handshake, as JSON, as long as its session lives.
+    "CREATE TABLE doors (sid TEXT PRIMARY KEY, claims TEXT NOT NULL) WITHOUT ROWID",
+    // What this object's sockets were sent in one turn, by the object's own numbering: `entries` is
+    // the JSON of hub::journal::Entry.
+    "CREATE TABLE journal (first INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries TEXT NOT NULL)",
+    // How far this object's sockets are in other rooms, where the journal no longer says it.
+    "CREATE TABLE reached (room TEXT PRIMARY KEY, epoch TEXT NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID",
+];
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
 /// when the room is new.

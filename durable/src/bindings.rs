@@ -26,6 +26,12 @@ extern "C" {
         this: &Context,
         pair: &AutoResponsePair,
     ) -> Result<(), JsValue>;
+    /// When the runtime last answered this socket by itself: a `Date`, or `null`.
+    #[wasm_bindgen(method, catch, js_name = getWebSocketAutoResponseTimestamp)]
+    pub fn get_web_socket_auto_response_timestamp(
+        this: &Context,
+        socket: &Socket,
+    ) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = waitUntil)]
     pub fn wait_until(this: &Context, promise: &Promise) -> Result<(), JsValue>;
 

@@ -5,6 +5,7 @@ pub mod environment;
 pub mod logging;
 pub mod metrics;
 pub mod peers;
+pub mod random;
 // The macro's generated functions have no docs.
 #[allow(missing_docs)]
 pub mod room;

@@ -13,6 +13,16 @@ const BINDING: &str = "ROOMS";
 /// An object that has not answered by now is tried again later.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The object that is `room`, made near the one who asks, should it be new.
+pub fn stub_near(env: &Env, room: &RoomName, hint: Option<&str>) -> worker::Result<Stub> {
+    match hint {
+        Some(hint) => env
+            .durable_object(BINDING)?
+            .get_by_name_with_location_hint(room.as_str(), hint),
+        None => stub(env, room),
+    }
+}
+
 /// The object that is `room`.
 pub fn stub(env: &Env, room: &RoomName) -> worker::Result<Stub> {
     env.durable_object(BINDING)?.get_by_name(room.as_str())
@@ -20,7 +30,10 @@ pub fn stub(env: &Env, room: &RoomName) -> worker::Result<Stub> {
 
 /// Asks `room`. The request is made anew, so nothing that a client sent comes along.
 pub async fn ask(env: &Env, room: &RoomName, request: &wire::Request) -> worker::Result<Response> {
-    let body = serde_json::to_string(request)?;
+    post(env, room, &serde_json::to_string(request)?).await
+}
+
+async fn post(env: &Env, room: &RoomName, body: &str) -> worker::Result<Response> {
     let headers = Headers::new();
     headers.set("content-type", "application/json")?;
     let mut init = RequestInit::new();
@@ -31,14 +44,28 @@ pub async fn ask(env: &Env, room: &RoomName, request: &wire::Request) -> worker:
     stub(env, room)?.fetch_with_request(request).await
 }
 
+/// Asks `room` with the JSON of a request; its answer's JSON, if it has one in time.
+pub async fn ask_json(env: &Env, room: &RoomName, body: &str) -> Option<String> {
+    let answer = Box::pin(async {
+        let mut response = post(env, room, body).await?;
+        match response.status_code() {
+            200 => response.text().await.map(Some),
+            _ => Ok(None),
+        }
+    });
+    let answer = match select(answer, Delay::from(CALL_TIMEOUT)).await {
+        Either::Left((Ok(answer), _)) => answer,
+        Either::Left((Err(_), _)) | Either::Right(_) => None,
+    };
+    metrics::hop(answer.is_some());
+    answer
+}
+
 /// Brings parcels to `room`; whether it has them now.
 pub async fn deliver(env: &Env, room: &RoomName, parcels: Vec<wire::Parcel>) -> bool {
     let request = wire::Request::Deliver { parcels };
-    let answer = Box::pin(ask(env, room, &request));
-    let delivered = match select(answer, Delay::from(CALL_TIMEOUT)).await {
-        Either::Left((Ok(response), _)) => response.status_code() == 200,
-        Either::Left((Err(_), _)) | Either::Right(_) => false,
-    };
-    metrics::hop(delivered);
-    delivered
+    match serde_json::to_string(&request) {
+        Ok(body) => ask_json(env, room, &body).await.is_some(),
+        Err(_) => false,
+    }
 }

@@ -12,10 +12,10 @@ use std::{
 
 use dialtone_core::{
     error::{Problem, Refusal},
-    names::{Epoch, RoomName, Timestamp},
-    object::{Input, Object, Output, RequestId, answer_without_room},
+    names::{RoomName, Timestamp},
+    object::{Input, Object, Output, Polled, RequestId, answer_without_room},
     storage::StorageError,
-    wire::{CONNECT_HEADER, Connect, Request as RoomRequest},
+    wire::{CONNECT_HEADER, Connect, ENGINE_HEADER, EngineRequest, Method, Request as RoomRequest},
 };
 use futures::channel::oneshot;
 use serde_json::json;
@@ -31,8 +31,8 @@ use crate::{
     environment::environment,
     logging,
     metrics::{self, Wake},
-    peers,
-    sockets::{Sockets, connection_of},
+    peers, random,
+    sockets::{Sockets, connection_of, heard},
     storage::{ObjectSql, describe},
 };
 
@@ -46,11 +46,6 @@ impl DurableObject for Room {
     fn new(state: State, env: Env) -> Self {
         metrics::wake(Wake::Constructor);
         let context: Context = JsValue::from(state._inner()).unchecked_into();
-        // While an object holds plain sockets alone, the runtime answers their pings: an idle client
-        // does not wake it.
-        if let Ok(pair) = AutoResponsePair::new("ping", "pong") {
-            drop(context.set_web_socket_auto_response(&pair));
-        }
         Self {
             shell: Shell::new(context, env),
         }
@@ -58,15 +53,18 @@ impl DurableObject for Room {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         metrics::wake(Wake::Fetch);
-        let input = match request.headers().get(CONNECT_HEADER)? {
-            Some(connect) => {
-                let connect: Connect = serde_json::from_str(&connect)?;
-                Pending::Open(Box::new(connect))
-            }
-            None => {
-                let body: RoomRequest = serde_json::from_str(&request.text().await?)?;
-                Pending::Request(Box::new(body))
-            }
+        let headers = request.headers();
+        let input = if let Some(connect) = headers.get(CONNECT_HEADER)? {
+            Pending::Open(serde_json::from_str(&connect)?)
+        } else if let Some(engine) = headers.get(ENGINE_HEADER)? {
+            let engine: Box<EngineRequest> = serde_json::from_str(&engine)?;
+            let body = match engine.method {
+                Method::Post => request.text().await?,
+                Method::Get | Method::Upgrade => String::new(),
+            };
+            Pending::Engine(engine, body)
+        } else {
+            Pending::Request(serde_json::from_str(&request.text().await?)?)
         };
         match self.shell.ask(input).await {
             Answer::Upgrade(client) => Response::from_websocket(client),
@@ -78,12 +76,15 @@ impl DurableObject for Room {
                 Ok(response)
             }
             Answer::Json(Err(refusal)) => problem(&refusal),
+            Answer::Polled(answer) => polled(answer),
         }
     }
 
     async fn alarm(&self) -> Result<Response> {
         metrics::wake(Wake::Alarm);
-        self.shell.push(Input::Alarm);
+        self.shell.push(Input::Alarm {
+            heard: heard(&self.shell.context),
+        });
         // workerd calls an alarm again that failed.
         if self.shell.turn() {
             Response::empty()
@@ -103,10 +104,7 @@ impl DurableObject for Room {
         };
         self.shell.push(match message {
             WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
-            WebSocketIncomingMessage::Binary(bytes) => Input::Binary {
-                connection,
-                bytes: bytes.len(),
-            },
+            WebSocketIncomingMessage::Binary(bytes) => Input::Binary { connection, bytes },
         });
         Ok(())
     }
@@ -150,15 +148,31 @@ pub fn problem(refusal: &Refusal) -> Result<Response> {
     Ok(response)
 }
 
+/// The answer to a polling request.
+pub fn polled(answer: Polled) -> Result<Response> {
+    let (status, content_type, body) = match answer {
+        Polled::Payload(payload) => (200, "text/plain; charset=UTF-8", payload),
+        Polled::Ok => (200, "text/html", "ok".to_owned()),
+        Polled::Error(error) => (error.status(), "application/json", error.to_json()),
+    };
+    let mut response = Response::ok(body)?.with_status(status);
+    let headers = response.headers_mut();
+    headers.set("content-type", content_type)?;
+    headers.set("cache-control", "no-store")?;
+    Ok(response)
+}
+
 /// A request, before it has its id.
 enum Pending {
     Open(Box<Connect>),
+    Engine(Box<EngineRequest>, String),
     Request(Box<RoomRequest>),
 }
 
 /// What a request gets.
 enum Answer {
     Upgrade(WebSocket),
+    Polled(Polled),
     Json(std::result::Result<String, Refusal>),
 }
 
@@ -229,6 +243,11 @@ impl Shell {
         self.waiting.borrow_mut().insert(request, sender);
         self.push(match pending {
             Pending::Open(connect) => Input::Open { request, connect },
+            Pending::Engine(engine, body) => Input::Engine {
+                request,
+                engine,
+                body,
+            },
             Pending::Request(body) => Input::Request { request, body },
         });
         answer
@@ -325,7 +344,7 @@ impl Shell {
             sql,
             environment,
             name,
-            fresh_epoch(),
+            random::seed(),
             now,
             attachments,
             last,
@@ -334,7 +353,7 @@ impl Shell {
     }
 
     fn carry_out(self: &Rc<Self>, outputs: Vec<Output>) {
-        let mut strings = HashMap::new();
+        let mut values = HashMap::new();
         for output in outputs {
             match output {
                 Output::Accept {
@@ -359,12 +378,26 @@ impl Shell {
                         logging::error("attach_failed", json!({"error": describe(&error)}));
                     }
                 }
-                Output::Send(flush) => self.sockets.borrow().send(&flush, &mut strings),
+                Output::Send(flush) => self.sockets.borrow().send(&flush, &mut values),
                 Output::Close { connection, reason } => {
                     self.sockets.borrow_mut().close(connection, reason);
                     logging::info("disconnected", json!({"reason": reason.text()}));
                 }
                 Output::Reply { request, answer } => self.answer(request, Answer::Json(answer)),
+                Output::Poll { request, answer } => self.answer(request, Answer::Polled(answer)),
+                Output::AutoResponse(which) => {
+                    let (message, answer) = which.pair();
+                    if let Ok(pair) = AutoResponsePair::new(message, answer) {
+                        drop(self.context.set_web_socket_auto_response(&pair));
+                    }
+                }
+                Output::Ask { call, object, body } => {
+                    let shell = Rc::clone(self);
+                    self.spawn(async move {
+                        let answer = peers::ask_json(&shell.env, &object, &body).await;
+                        shell.push(Input::Answered { call, answer });
+                    });
+                }
                 Output::Deliver(delivery) => self.deliver(delivery),
                 Output::Wake { timer, alarm } => self.set_wake(timer, alarm),
             }
@@ -379,13 +412,20 @@ impl Shell {
 
     fn deliver(self: &Rc<Self>, delivery: dialtone_core::room::Delivery) {
         let shell = Rc::clone(self);
-        let promise = future_to_promise(std::panic::AssertUnwindSafe(async move {
+        self.spawn(async move {
             let parcels = delivery.parcels.clone();
             let delivered = peers::deliver(&shell.env, &delivery.room, parcels).await;
             shell.push(Input::Delivered {
                 delivery,
                 delivered,
             });
+        });
+    }
+
+    /// Something that goes on after the turn.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let promise = future_to_promise(std::panic::AssertUnwindSafe(async move {
+            task.await;
             Ok(JsValue::UNDEFINED)
         }));
         drop(self.context.wait_until(&promise));
@@ -414,9 +454,4 @@ fn millis(ms: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)]
     let ms = ms as f64;
     ms
-}
-
-fn fresh_epoch() -> Epoch {
-    // Without randomness an epoch made of the time still differs from the last one.
-    Epoch::from_random(getrandom::u64().unwrap_or_else(|_| Date::now().as_millis()))
 }

@@ -2,9 +2,13 @@
 
 use std::collections::HashMap;
 
-use dialtone_core::hub::{Attachment, ConnectionId, DisconnectReason, Flush, echo_of};
+use dialtone_core::{
+    hub::{Attachment, ConnectionId, DisconnectReason, Flush, Frame, echo_of},
+    names::Timestamp,
+};
 use worker::{
     WebSocketPair,
+    js_sys::{Date, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
 };
 
@@ -76,16 +80,19 @@ impl Sockets {
         }
     }
 
-    /// Sends frames; `strings` keeps each one's JavaScript string for the next group. A socket that
+    /// Sends frames; `values` keeps each one's JavaScript value for the next group. A socket that
     /// cannot be sent to is closing, and its close event follows.
-    pub fn send(&self, flush: &Flush, strings: &mut HashMap<*const u8, JsValue>) {
+    pub fn send(&self, flush: &Flush, values: &mut HashMap<*const u8, JsValue>) {
         let frames: Vec<JsValue> = flush
             .frames
             .iter()
             .map(|frame| {
-                strings
-                    .entry(frame.as_ptr())
-                    .or_insert_with(|| JsValue::from_str(frame))
+                values
+                    .entry(frame.address())
+                    .or_insert_with(|| match frame {
+                        Frame::Text(text) => JsValue::from_str(text),
+                        Frame::Binary(bytes) => Uint8Array::from(&**bytes).into(),
+                    })
                     .clone()
             })
             .collect();
@@ -122,6 +129,28 @@ impl Sockets {
             connection
         })
     }
+}
+
+/// When the runtime last answered each socket's pong by itself.
+pub fn heard(context: &Context) -> Vec<(ConnectionId, Timestamp)> {
+    let sockets = context.get_web_sockets().unwrap_or_default();
+    let heard = sockets.iter().filter_map(|socket| {
+        let socket: Socket = socket.unchecked_into();
+        let at = context
+            .get_web_socket_auto_response_timestamp(&socket)
+            .ok()?;
+        let at = at.dyn_into::<Date>().ok()?.get_time();
+        Some((connection_of(&socket)?, Timestamp(whole(at))))
+    });
+    heard.collect()
+}
+
+/// JavaScript's milliseconds.
+fn whole(ms: f64) -> u64 {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // A cast saturates, and NaN is 0.
+    let ms = ms as u64;
+    ms
 }
 
 /// Which connection a socket is. After a wake the JavaScript object may be a new one; the attachment

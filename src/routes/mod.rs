@@ -4,6 +4,7 @@ pub mod health;
 pub mod lines;
 pub mod page;
 pub mod rooms;
+pub mod socket_io;
 pub mod webhooks;
 
 use dialtone_core::{error::Refusal, limits};
@@ -34,9 +35,12 @@ pub async fn authenticated(
         Route::Assignees(line) => lines::list(caller, &line).await,
         Route::Assign(line, user) => lines::assign(caller, &line, &user).await,
         Route::Unassign(line, user) => lines::unassign(caller, &line, &user).await,
-        Route::Preflight | Route::Health | Route::TwilioInbound | Route::Page => {
-            Err(Refusal::not_found("there is no such route").into())
-        }
+        Route::Preflight
+        | Route::Health
+        | Route::TwilioInbound
+        | Route::Page
+        | Route::SocketIo
+        | Route::EngineIo => Err(Refusal::not_found("there is no such route").into()),
     }
 }
 

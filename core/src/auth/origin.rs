@@ -30,9 +30,19 @@ impl CorsDecision {
         headers
     }
 
+    /// The headers of an answer to Engine.IO's polling. Nothing here goes by cookies, so a page that
+    /// sends its own along (`withCredentials`) may read the answer.
+    pub fn engine_headers(&self) -> Vec<(&'static str, String)> {
+        let mut headers = self.headers();
+        if matches!(self, Self::CrossOrigin(_)) {
+            headers.push(("Access-Control-Allow-Credentials", "true".to_owned()));
+        }
+        headers
+    }
+
     /// The headers of the answer to a preflight (`OPTIONS` with `Access-Control-Request-Method`).
     pub fn preflight_headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = self.headers();
+        let mut headers = self.engine_headers();
         if matches!(self, Self::CrossOrigin(_)) {
             for (name, value) in [
                 (

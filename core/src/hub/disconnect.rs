@@ -12,6 +12,20 @@ pub enum DisconnectReason {
     Kicked,
     /// It may not be in this room any more.
     Forbidden,
+    /// Socket.IO: its client broke the protocol.
+    ParseError,
+    /// Socket.IO: it has not answered the server's pings.
+    PingTimeout,
+    /// Socket.IO: it did not connect to a namespace in time.
+    NotConnected,
+    /// It does not read what it is sent.
+    TooSlow,
+    /// Its session goes on elsewhere.
+    Replaced,
+    /// A failure here; it may come back.
+    ServerRestarting,
+    /// Engine.IO's own close.
+    Normal,
 }
 
 impl DisconnectReason {
@@ -21,6 +35,13 @@ impl DisconnectReason {
             Self::TokenExpired => (4001, "token expired"),
             Self::Kicked => (4003, "kicked"),
             Self::Forbidden => (4503, "forbidden"),
+            Self::ParseError => (1008, "parse error"),
+            Self::PingTimeout => (1008, "ping timeout"),
+            Self::NotConnected => (1008, "no namespace connected"),
+            Self::TooSlow => (4008, "too slow"),
+            Self::Replaced => (4009, "replaced"),
+            Self::ServerRestarting => (4010, "server restarting"),
+            Self::Normal => (1000, ""),
         }
     }
 

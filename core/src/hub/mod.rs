@@ -1,21 +1,35 @@
 //! The hub machine: the connections that this object holds and what goes out on each.
 //!
+//! A *connection* is one wire. On it speaks a plain socket, or an Engine.IO [`Session`], which
+//! carries Socket.IO [`Socket`]s; those have joined rooms, here or over a [`Link`].
+//!
 //! Frames are kept once for all sockets and handed over at the end of the turn, grouped by sockets
 //! that get the same ones: a broadcast is one frame and one list of sockets, and each socket has one
 //! run of sends. What must survive hibernation is in each socket's [`Attachment`].
 
 mod connection;
 mod disconnect;
+mod journal;
+mod link;
+pub mod lobby;
 pub mod plain;
 mod rate;
+mod session;
+mod socket;
 
 use std::{
     collections::{BTreeMap, HashMap},
     rc::Rc,
 };
 
-pub use connection::{Attachment, Connection};
+pub use connection::{Attachment, Connection, Plain, Wire, end_of};
 pub use disconnect::{DisconnectReason, echo_of};
+pub use journal::Journal;
+pub use link::{Link, Links, Pending, Purpose, Waiter};
+pub use session::Session;
+pub use socket::{
+    Asked, Auth, Floor, Membership, Record, Recovery, Sent, Socket, SocketKey, Sockets, Stage,
+};
 
 use crate::{
     limits::{MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
@@ -39,13 +53,67 @@ use crate::{
 #[serde(transparent)]
 pub struct ConnectionId(pub u32);
 
+/// A request of the shell's that waits for its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// A WebSocket frame. The same `Rc` stands for the same frame wherever it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// Text.
+    Text(Rc<str>),
+    /// Binary.
+    Binary(Rc<[u8]>),
+}
+
+impl Frame {
+    /// Its bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What tells it from another frame of the turn.
+    pub fn address(&self) -> *const u8 {
+        match self {
+            Self::Text(text) => text.as_ptr(),
+            Self::Binary(bytes) => bytes.as_ptr(),
+        }
+    }
+}
+
+impl From<String> for Frame {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<&str> for Frame {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Vec<u8>> for Frame {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
 /// Frames of one turn for sockets that all get the same ones, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flush {
     /// To whom.
     pub connections: Vec<ConnectionId>,
-    /// What. The same `Rc` stands for the same frame in every group.
-    pub frames: Vec<Rc<str>>,
+    /// What.
+    pub frames: Vec<Frame>,
 }
 
 /// A `?batch=1` frame is at most about so long; more objects go into the next one.
@@ -56,9 +124,15 @@ const MAX_BATCH_BYTES: usize = 256 * 1024;
 pub struct Hub {
     connections: BTreeMap<ConnectionId, Connection>,
     last_id: u32,
-    /// How many connections each user has.
+    /// How many plain connections each user has.
     users: HashMap<String, usize>,
-    frames: Vec<Rc<str>>,
+    frames: Vec<Frame>,
+    /// The Engine.IO sessions, by sid.
+    pub sessions: HashMap<String, Session>,
+    /// The Socket.IO sockets.
+    pub sockets: Sockets,
+    /// The rooms elsewhere that they are in.
+    pub links: Links,
 }
 
 impl Hub {
@@ -67,8 +141,15 @@ impl Hub {
         self.last_id = self.last_id.max(last.0);
     }
 
-    /// A connection whose socket was there before this object woke.
-    pub fn restore(&mut self, attachment: Attachment) {
+    /// A connection whose socket was there before this object woke. A WebSocket session begins
+    /// anew with it; a probe's session is gone, for polling does not outlive a sleep.
+    pub fn restore(&mut self, attachment: Attachment, now: Timestamp) {
+        if let Wire::Engine { sid, door } = &attachment.wire {
+            let mut session =
+                Session::new(sid.clone(), door.clone(), attachment.connection, false, now);
+            session.heard_at = attachment.opened_at;
+            self.sessions.insert(sid.clone(), session);
+        }
         self.insert(attachment.connection, Connection::new(attachment));
     }
 
@@ -88,9 +169,11 @@ impl Hub {
 
     /// A new connection.
     pub fn insert(&mut self, id: ConnectionId, connection: Connection) {
-        let user = connection.attachment.claims.user.as_str().to_owned();
-        let count = self.users.entry(user).or_default();
-        *count = count.saturating_add(1);
+        if let Some(plain) = connection.plain() {
+            let user = plain.claims.user.as_str().to_owned();
+            let count = self.users.entry(user).or_default();
+            *count = count.saturating_add(1);
+        }
         self.last_id = self.last_id.max(id.0);
         self.connections.insert(id, connection);
     }
@@ -98,11 +181,13 @@ impl Hub {
     /// A connection is gone. Says whose it was.
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
-        let user = connection.attachment.claims.user.as_str();
-        if let Some(count) = self.users.get_mut(user) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.users.remove(user);
+        if let Some(plain) = connection.plain() {
+            let user = plain.claims.user.as_str();
+            if let Some(count) = self.users.get_mut(user) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.users.remove(user);
+                }
             }
         }
         Some(connection)
@@ -125,30 +210,62 @@ impl Hub {
             .map(|(id, connection)| (*id, connection))
     }
 
-    /// Whether `user` has a connection here.
+    /// Whether there is any plain socket.
+    pub fn has_plain(&self) -> bool {
+        !self.users.is_empty()
+    }
+
+    /// Whether `user` has a plain socket here.
     pub fn has_user(&self, user: &UserId) -> bool {
         self.users.contains_key(user.as_str())
     }
 
     /// A frame for one connection.
-    pub fn send(&mut self, id: ConnectionId, frame: impl Into<Rc<str>>) {
+    pub fn send(&mut self, id: ConnectionId, frame: impl Into<Frame>) {
         let index = self.add_frame(frame.into());
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.pending.push(index);
         }
     }
 
-    /// A frame for all connections for which `wants` says so.
-    pub fn send_all(
+    /// A frame for all plain sockets for which `wants` says so.
+    pub fn send_plain(
         &mut self,
-        frame: impl Into<Rc<str>>,
-        wants: impl Fn(ConnectionId, &Connection) -> bool,
+        frame: impl Into<Frame>,
+        wants: impl Fn(ConnectionId, &Connection, &Plain) -> bool,
     ) {
         let index = self.add_frame(frame.into());
         for (id, connection) in &mut self.connections {
-            if wants(*id, connection) {
+            let plain = connection.plain();
+            if plain.is_some_and(|plain| wants(*id, connection, plain)) {
                 connection.pending.push(index);
             }
+        }
+    }
+
+    /// Frames, one after the other, for these connections; a connection that is named twice gets
+    /// them twice.
+    pub fn send_each(&mut self, ids: &[ConnectionId], frames: Vec<Frame>) {
+        let indices: Vec<u32> = frames.into_iter().map(|f| self.add_frame(f)).collect();
+        for id in ids {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.pending.extend_from_slice(&indices);
+            }
+        }
+    }
+
+    /// The wire `to` goes on for `from`: it gets what waited for a GET, and what `from` was to get in
+    /// this turn.
+    pub fn take_over(&mut self, from: ConnectionId, to: ConnectionId, queue: Vec<Frame>) {
+        let mut pending: Vec<u32> = queue.into_iter().map(|f| self.add_frame(f)).collect();
+        pending.extend(
+            self.connections
+                .remove(&from)
+                .into_iter()
+                .flat_map(|c| c.pending),
+        );
+        if let Some(connection) = self.connections.get_mut(&to) {
+            connection.pending.extend(pending);
         }
     }
 
@@ -156,7 +273,7 @@ impl Hub {
     pub fn take_pending(&mut self, id: ConnectionId) -> Option<Flush> {
         let connection = self.connections.get_mut(&id)?;
         let pending = std::mem::take(&mut connection.pending);
-        let batch = connection.attachment.batch;
+        let batch = connection.is_batched();
         (!pending.is_empty()).then(|| self.group(&pending, batch, vec![id]))
     }
 
@@ -165,7 +282,10 @@ impl Hub {
             .iter()
             .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
         let frames = if batch {
-            join_lines(frames)
+            join_lines(frames.filter_map(|frame| match frame {
+                Frame::Text(text) => Some(text),
+                Frame::Binary(_) => None,
+            }))
         } else {
             frames.cloned().collect()
         };
@@ -175,13 +295,14 @@ impl Hub {
         }
     }
 
-    fn add_frame(&mut self, frame: Rc<str>) -> u32 {
+    fn add_frame(&mut self, frame: Frame) -> u32 {
         let index = u32::try_from(self.frames.len()).unwrap_or(u32::MAX);
         self.frames.push(frame);
         index
     }
 
-    /// The turn's frames, grouped by connections that get the same ones.
+    /// The turn's frames, grouped by WebSockets that get the same ones; those of polling sessions are
+    /// put into their queues.
     pub fn flush(&mut self) -> Vec<Flush> {
         let mut groups: HashMap<(Vec<u32>, bool), Vec<ConnectionId>> = HashMap::new();
         for (id, connection) in &mut self.connections {
@@ -189,8 +310,17 @@ impl Hub {
                 continue;
             }
             let pending = std::mem::take(&mut connection.pending);
+            if let Wire::Polling(sid) = &connection.attachment.wire {
+                if let Some(session) = self.sessions.get_mut(sid) {
+                    let frames = pending
+                        .iter()
+                        .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
+                    frames.cloned().for_each(|frame| session.queue(frame));
+                }
+                continue;
+            }
             groups
-                .entry((pending, connection.attachment.batch))
+                .entry((pending, connection.is_batched()))
                 .or_default()
                 .push(*id);
         }
@@ -205,13 +335,19 @@ impl Hub {
 
     /// When the first token runs out.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.connections.values().map(Connection::closes_at).min()
+        let plain = self.connections.values().filter_map(Connection::closes_at);
+        plain.chain(self.sockets.next_deadline()).min()
+    }
+
+    /// Whether Engine.IO is spoken on any WebSocket.
+    pub fn has_engine(&self) -> bool {
+        self.sessions.values().any(|session| !session.is_polling)
     }
 }
 
 /// Several objects as one frame, one a line.
-fn join_lines<'a>(frames: impl Iterator<Item = &'a Rc<str>>) -> Vec<Rc<str>> {
-    let mut joined: Vec<Rc<str>> = Vec::new();
+fn join_lines<'a>(frames: impl Iterator<Item = &'a Rc<str>>) -> Vec<Frame> {
+    let mut joined: Vec<Frame> = Vec::new();
     let mut batch = String::new();
     for frame in frames {
         if !batch.is_empty() && batch.len().saturating_add(frame.len()) > MAX_BATCH_BYTES {

@@ -2,18 +2,62 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Admission, Context, Kind, Publish, by_grant_open_or_member};
+use super::{
+    Action, Admission, Client, Context, Kind, Namespace, Publish, by_grant_open_or_member,
+    inbox::{Connected, IsTyping, ReadTo},
+    namespace::{check_client_id, unknown_event},
+};
 use crate::{
     auth::Claims,
     error::{Code, Refusal},
     event::Args,
-    limits::{MAX_CHAT_MESSAGE_CHARS, MAX_CLIENT_ID_LEN},
+    limits::MAX_CHAT_MESSAGE_CHARS,
     names::{Epoch, Offset, RoomName, UserId},
-    wire::Access,
+    wire::{Access, Joined},
 };
 
-/// `chat:{id}`.
+/// The namespace `/chat`, and its rooms `chat:{id}`.
 pub struct Chat;
+
+/// Which chat: ids that are numbers elsewhere are text here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct InChat {
+    chat_id: ChatId,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ChatId {
+    Text(String),
+    Number(u64),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Typing {
+    is_typing: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JoinedChat<'a> {
+    chat_id: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeftChat<'a> {
+    chat_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CameOrWent<'a> {
+    user_id: &'a UserId,
+    chat_id: &'a str,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,6 +88,66 @@ struct NewMessage<'a> {
     message: &'a str,
     message_type: MessageType,
     created_at: String,
+}
+
+impl Namespace for Chat {
+    fn name(&self) -> &'static str {
+        "/chat"
+    }
+
+    fn connect(&self, client: &Client<'_>) -> Vec<Action> {
+        let connected = Connected {
+            message: "Connected to chat",
+            user_id: client.user(),
+        };
+        vec![Action::emit("connected", &connected)]
+    }
+
+    fn event(
+        &self,
+        _client: &Client<'_>,
+        event: &str,
+        args: &Args,
+    ) -> Result<Vec<Action>, Refusal> {
+        let action = match event {
+            "join_chat" => Action::Join(chat(args)?),
+            "leave_chat" => Action::Leave(chat(args)?),
+            "send_message" => Action::Send {
+                room: chat(args)?,
+                event: event.to_owned(),
+                args: args.clone(),
+                id: None,
+            },
+            "typing" => {
+                let Typing { is_typing } = args.read()?;
+                Action::send(chat(args)?, event, &IsTyping { is_typing })
+            }
+            "mark_read" => Action::send(chat(args)?, event, &ReadTo { offset: None }),
+            _ => return Err(unknown_event(Namespace::name(self), event)),
+        };
+        Ok(vec![action])
+    }
+
+    fn joined(&self, _client: &Client<'_>, room: &RoomName, _joined: &Joined) -> Vec<Action> {
+        let payload = JoinedChat {
+            chat_id: room.id(),
+            message: "Joined the chat",
+        };
+        vec![Action::emit("joined_chat", &payload)]
+    }
+
+    fn left(&self, _client: &Client<'_>, room: &RoomName) -> Vec<Action> {
+        vec![Action::emit("left_chat", &LeftChat { chat_id: room.id() })]
+    }
+}
+
+/// The room of `{chatId}`.
+fn chat(args: &Args) -> Result<RoomName, Refusal> {
+    let id = match args.read::<InChat>()?.chat_id {
+        ChatId::Text(id) => id,
+        ChatId::Number(id) => id.to_string(),
+    };
+    RoomName::new("chat", &id).map_err(|_| Refusal::invalid("`chatId` is not a chat's id"))
 }
 
 impl Kind for Chat {
@@ -93,15 +197,7 @@ impl Kind for Chat {
                 "`message` is longer than {MAX_CHAT_MESSAGE_CHARS} characters"
             )));
         }
-        if sent
-            .client_message_id
-            .as_ref()
-            .is_some_and(|id| id.is_empty() || id.len() > MAX_CLIENT_ID_LEN)
-        {
-            return Err(Refusal::invalid(format!(
-                "`clientMessageId` must be 1 to {MAX_CLIENT_ID_LEN} bytes"
-            )));
-        }
+        let client_id = check_client_id(sent.client_message_id, "clientMessageId")?;
         let payload = NewMessage {
             id: id_at(context.epoch, context.next_offset),
             chat_id: context.room.id(),
@@ -115,7 +211,7 @@ impl Kind for Chat {
             event: "new_message".to_owned(),
             args: Args::of(&payload),
             to_sender: true,
-            client_id: sent.client_message_id,
+            client_id,
         })
     }
 
@@ -147,6 +243,15 @@ impl Kind for Chat {
             chat_id: room.id(),
             offset,
         })
+    }
+
+    fn came_or_went(&self, room: &RoomName, user: &UserId, came: bool) -> Option<(&str, Args)> {
+        let payload = CameOrWent {
+            user_id: user,
+            chat_id: room.id(),
+        };
+        let event = if came { "user_joined" } else { "user_left" };
+        Some((event, Args::of(&payload)))
     }
 
     fn message_id(&self, event: &str, epoch: &Epoch, offset: Offset) -> Option<String> {

@@ -1,17 +1,26 @@
 //! Kinds of rooms: who may join, which events clients send, what they mean.
 //!
-//! A kind is one file that implements [`Kind`], and one line in [`kind_of`] that registers it. A
-//! kind that no module claims is a relay. Kinds decide; the room and the hub carry out.
+//! A [`Kind`] is what a room is, wherever its sockets are; a [`Namespace`] is what Socket.IO clients
+//! speak. Both are one file, and one line in [`kind_of`] and [`namespace_of`] that registers them. A
+//! kind that no module claims is a relay. They decide; the room and the hub carry out.
 
+#[cfg(test)]
+mod board;
 mod chat;
+#[cfg(feature = "conformance")]
+mod conformance;
 mod feed;
+mod inbox;
 mod internal;
 mod line;
+pub mod namespace;
 mod relay;
 mod sms;
 mod user;
 
 use serde::Serialize;
+
+pub use namespace::{Action, Client, Namespace};
 
 use crate::{
     auth::Claims,
@@ -108,6 +117,12 @@ pub trait Kind: Sync {
         None
     }
 
+    /// The kind's own event for somebody who came (`true`) or went, to the others. Where it has none,
+    /// Socket.IO clients get `presence_diff`.
+    fn came_or_went(&self, _room: &RoomName, _user: &UserId, _came: bool) -> Option<(&str, Args)> {
+        None
+    }
+
     /// Which other rooms hear of a publication, once it is committed.
     fn passes_on_to(&self, _room: &RoomName, _event: &str) -> PassOn {
         PassOn::Nobody
@@ -141,7 +156,22 @@ struct MessagesRead<'a> {
     offset: Offset,
 }
 
-/// The register: one line a kind.
+/// The register of namespaces: one line each.
+pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
+    #[cfg(feature = "conformance")]
+    if let Some(namespace) = conformance::namespace_of(name) {
+        return Some(namespace);
+    }
+    Some(match name {
+        "/" => &inbox::Inbox,
+        "/chat" => &chat::Chat,
+        #[cfg(test)]
+        "/board" => &board::Board,
+        _ => return None,
+    })
+}
+
+/// The register of kinds: one line each.
 pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
     match room.kind() {
         "user" => &user::User,
@@ -149,6 +179,8 @@ pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
         "chat" => &chat::Chat,
         "ticket" | "job" | "brand" => &feed::Feed,
         "line" => &line::Line,
+        #[cfg(test)]
+        "board" => &board::Board,
         "sms" => &sms::Sms,
         "lobby" | "all" => &internal::Internal,
         _ => &relay::Relay,

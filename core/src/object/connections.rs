@@ -1,10 +1,10 @@
 //! Plain WebSockets as they come, talk and go.
 
-use super::{Decided, Object, Output, PresenceState, RequestId, Sender, without_grants};
+use super::{Decided, Object, Origin, Output, PresenceState, RequestId, Sender, without_grants};
 use crate::{
     error::{Code, Refusal},
-    hub::{Attachment, Connection, ConnectionId, DisconnectReason, plain},
-    names::{StreamPosition, Timestamp},
+    hub::{Attachment, Connection, ConnectionId, DisconnectReason, Plain, Wire, plain},
+    names::{StreamPosition, Timestamp, UserId},
     namespaces,
     room::LOCAL,
     storage::{Sql, StorageError},
@@ -43,10 +43,12 @@ impl Object {
         let id = self.hub.next_id();
         let attachment = Attachment {
             connection: id,
-            claims: without_grants(claims),
-            access: connect.caller.access,
-            batch: connect.batch,
             opened_at: now,
+            wire: Wire::Plain(Plain {
+                claims: without_grants(claims),
+                access: connect.caller.access,
+                batch: connect.batch,
+            }),
         };
         self.hub.insert(id, Connection::new(attachment.clone()));
         self.out.push(Output::Accept {
@@ -91,12 +93,36 @@ impl Object {
         let Some(connection) = self.hub.remove(id) else {
             return Ok(());
         };
-        let user = &connection.attachment.claims.user;
+        let user = match connection.attachment.wire {
+            Wire::Plain(plain) => plain.claims.user,
+            Wire::Engine { sid, .. } | Wire::Polling(sid) => {
+                return self.end_session(sql, now, &sid, grace);
+            }
+            Wire::Probe(sid) => {
+                if let Some(session) = self.hub.sessions.get_mut(&sid)
+                    && session.probe == Some(id)
+                {
+                    session.forget_probe();
+                }
+                return Ok(());
+            }
+        };
         // Somebody types on one connection; another tab of theirs does not go on for it.
-        if self.room.typing.gone(user, id) {
-            self.tell_typing(user, false, None);
+        if self.room.typing.gone(&user, &Origin::Connection(id)) {
+            self.tell_typing(&user, false, &Origin::Nowhere);
         }
-        if self.hub.has_user(user) {
+        self.exit_here(sql, now, &user, grace)
+    }
+
+    /// A user has one connection or socket less in this very room.
+    pub(super) fn exit_here(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        user: &UserId,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        if self.hub.has_user(user) || self.hub.sockets.has_user(&self.room.name, user) {
             return Ok(());
         }
         self.room.roster.exit(sql, now, user, LOCAL, grace)
@@ -113,8 +139,12 @@ impl Object {
         if let Some(frames) = self.hub.take_pending(connection) {
             self.out.push(Output::Send(frames));
         }
+        let wire = self.hub.get(connection).map(|c| &c.attachment.wire);
+        let is_polling = matches!(wire, Some(Wire::Polling(_)));
         self.leave(sql, now, connection, !reason.is_final())?;
-        self.out.push(Output::Close { connection, reason });
+        if !is_polling {
+            self.out.push(Output::Close { connection, reason });
+        }
         Ok(())
     }
 
@@ -131,18 +161,24 @@ impl Object {
         if text.len() > self.environment.config.max_payload_bytes {
             return self.close(sql, now, id, DisconnectReason::TooBig);
         }
+        if let Some(sid) = connection.attachment.sid() {
+            let sid = sid.to_owned();
+            return self.engine_text(sql, now, id, &sid, text);
+        }
         // Answered by the runtime where the object only holds plain sockets; here for the rest.
         if text == "ping" {
             self.hub.send(id, "pong");
             return Ok(());
         }
         let within_rate = connection.rate.take(now, self.environment.config.rate);
-        let Attachment { claims, access, .. } = connection.attachment.clone();
+        let Some(Plain { claims, access, .. }) = connection.plain().cloned() else {
+            return Ok(());
+        };
         let frame = plain::decode(text);
         let sender = Sender {
             claims: &claims,
             access,
-            connection: Some(id),
+            from: Origin::Connection(id),
         };
         let decided = match frame.event {
             _ if !within_rate => Err(Refusal::new(
@@ -178,10 +214,14 @@ impl Object {
         sql: &dyn Sql,
         now: Timestamp,
         id: ConnectionId,
-        bytes: usize,
+        bytes: &[u8],
     ) -> Result<(), StorageError> {
-        if bytes > self.environment.config.max_payload_bytes {
+        if bytes.len() > self.environment.config.max_payload_bytes {
             return self.close(sql, now, id, DisconnectReason::TooBig);
+        }
+        let sid = self.hub.get(id).and_then(|c| c.attachment.sid());
+        if let Some(sid) = sid.map(str::to_owned) {
+            return self.engine_binary(sql, now, id, &sid, bytes);
         }
         self.stats.refusals = self.stats.refusals.saturating_add(1);
         let refusal = Refusal::bad_request("a frame is one JSON object, as text");

@@ -1,14 +1,16 @@
 //! What a turn ends with, and what time brings: presence, replies that settle, the next deadlines.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Object, Output, PresenceDiff, RequestId, Settling};
+use super::{Object, Origin, Output, PresenceDiff, RequestId, Settling};
 use crate::{
+    event::Args,
     hub::{ConnectionId, DisconnectReason, plain},
     limits::{MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
-    names::Timestamp,
+    names::{RoomName, Timestamp},
     room::{self, EntryId},
     storage::{Sql, StorageError},
+    wire::Audience,
 };
 
 impl Object {
@@ -25,9 +27,10 @@ impl Object {
                 },
             )
         };
-        if !diff.is_empty() {
+        if self.hub.has_plain() && !diff.is_empty() {
+            let frame = frame(&diff);
             self.hub
-                .send_all(frame(&diff), |_, c| c.heard_presence_to.is_none());
+                .send_plain(frame, |_, c, _| c.heard_presence_to.is_none());
         }
         for id in std::mem::take(&mut self.fresh) {
             let heard = self
@@ -41,6 +44,44 @@ impl Object {
                 self.hub.send(id, frame(&rest));
             }
         }
+        if !diff.is_empty() {
+            self.tell_sockets_presence(&diff);
+        }
+    }
+
+    /// The same in the words of the room's kind, to Socket.IO sockets; those who came know it
+    /// already of themselves.
+    fn tell_sockets_presence(&mut self, diff: &room::Diff) {
+        let (kind, name) = (self.room.kind, self.room.name.clone());
+        let came = diff.joins.iter().map(|person| (person, true));
+        let went = diff.leaves.iter().map(|person| (person, false));
+        let mut has_words = false;
+        for (person, came) in came.chain(went) {
+            let user = person.user();
+            if let Some((event, args)) = kind.came_or_went(&name, user, came) {
+                has_words = true;
+                let audience = Audience {
+                    except_users: vec![user.clone()],
+                    ..Audience::default()
+                };
+                self.tell_ephemeral(event, args, &Origin::Nowhere, audience);
+            }
+        }
+        if has_words {
+            return;
+        }
+        let room = name.as_str();
+        let args = Args::of(&PresenceDiff { room, diff });
+        // One who came alone knows; of several each hears of all.
+        let except_users = match diff.joins.as_slice() {
+            [one] => vec![one.user().clone()],
+            _ => Vec::new(),
+        };
+        let audience = Audience {
+            except_users,
+            ..Audience::default()
+        };
+        self.tell_sockets("presence_diff", args, audience);
     }
 
     /// All that is due by now.
@@ -48,15 +89,17 @@ impl Object {
         let expired: Vec<ConnectionId> = self
             .hub
             .iter()
-            .filter(|(_, connection)| connection.closes_at() <= now)
+            .filter(|(_, connection)| connection.closes_at().is_some_and(|at| at <= now))
             .map(|(id, _)| id)
             .collect();
         for id in expired {
             self.close(sql, now, id, DisconnectReason::TokenExpired)?;
         }
         for typist in self.room.typing.expire(now) {
-            self.tell_typing(&typist.user, false, typist.connection);
+            self.tell_typing(&typist.user, false, &typist.from);
         }
+        self.sessions_due(sql, now)?;
+        self.sockets_due(sql, now)?;
         self.room.roster.expire(sql, now)?;
         self.room.prune(sql, now)?;
         let (over, settling) = std::mem::take(&mut self.settling)
@@ -77,8 +120,9 @@ impl Object {
         request: RequestId,
         answer: String,
         waits_for: BTreeSet<EntryId>,
+        pushes: BTreeMap<RoomName, u64>,
     ) {
-        if waits_for.is_empty() {
+        if waits_for.is_empty() && pushes.is_empty() {
             return self.reply(request, Ok(answer));
         }
         let until = now.plus(SETTLE_TIMEOUT_MS);
@@ -86,6 +130,7 @@ impl Object {
             request,
             answer,
             waits_for,
+            pushes,
             until,
         });
     }
@@ -94,10 +139,17 @@ impl Object {
     pub(super) fn settle(&mut self, entries: &[EntryId]) {
         for settling in &mut self.settling {
             settling.waits_for.retain(|entry| !entries.contains(entry));
+            let links = &self.room.links;
+            settling
+                .pushes
+                .retain(|object, given| !links.has(object, *given));
         }
-        let (settled, settling) = std::mem::take(&mut self.settling)
-            .into_iter()
-            .partition(|settling: &Settling| settling.waits_for.is_empty());
+        let (settled, settling) =
+            std::mem::take(&mut self.settling)
+                .into_iter()
+                .partition(|settling: &Settling| {
+                    settling.waits_for.is_empty() && settling.pushes.is_empty()
+                });
         self.settling = settling;
         for Settling {
             request, answer, ..
@@ -114,9 +166,14 @@ impl Object {
             self.room.typing.next_deadline(),
             self.room.roster.next_deadline(),
             self.settling.iter().map(|settling| settling.until).min(),
+            self.session_deadline(),
+            self.hub.sockets.next_answer_deadline(),
+            self.hub.links.next_deadline(),
+            self.room.links.next_deadline(),
         ];
         let durable = [
             self.hub.next_expiry(),
+            self.beat_deadline(),
             self.room.outbox.next_deadline(now),
             self.room.prune_at(),
         ];

@@ -2,17 +2,17 @@
 
 use serde::Deserialize;
 
-use super::{Decided, Object, Output, Sender, without_grants};
+use super::{Decided, Object, Origin, Output, Sender, without_grants};
 use crate::{
     error::{Code, Refusal},
     event::{self, Args, Publication},
-    hub::ConnectionId,
+    hub::Wire,
     limits::MAX_LOGGED_BYTES,
     names::{Offset, Timestamp, UserId},
     namespaces::{self, Admission, Context},
-    room::{self, Dedupe, Outcome},
+    room::{self, Dedupe, From, Outcome},
     storage::{Sql, StorageError},
-    wire::{Accepted, Access},
+    wire::{Accepted, Access, Audience, Notice},
 };
 
 impl Object {
@@ -74,30 +74,37 @@ impl Object {
                 user: user.clone(),
                 id,
             });
-        let outcome = self.room.publish(
-            sql,
-            now,
-            publish.event,
-            publish.args,
-            Some(user.clone()),
-            dedupe.as_ref(),
-        )?;
-        let except = if publish.to_sender {
-            None
-        } else {
-            sender.connection
+        let except = match &sender.from {
+            _ if publish.to_sender => &Origin::Nowhere,
+            from => from,
         };
+        let from = From {
+            sender: Some(user.clone()),
+            skip: except.audience().except_socket,
+        };
+        let (event_name, args) = (publish.event, publish.args);
+        let outcome = self
+            .room
+            .publish(sql, now, event_name, args, from, dedupe.as_ref())?;
         self.tell(&outcome, except);
         Ok(Ok(room::accepted(&self.room, event, &outcome)))
     }
 
-    /// Tells everyone of what was published.
-    pub(super) fn tell(&mut self, outcome: &Outcome, except: Option<ConnectionId>) {
+    /// Tells everyone of what was published: plain sockets, Socket.IO sockets here, those elsewhere.
+    pub(super) fn tell(&mut self, outcome: &Outcome, except: &Origin) {
         match outcome {
             Outcome::New(publication) => {
                 self.stats.publications = self.stats.publications.saturating_add(1);
-                self.hub
-                    .send_all(publication.to_json(), |id, _| Some(id) != except);
+                if self.hub.has_plain() {
+                    self.hub.send_plain(publication.to_json(), |id, _, _| {
+                        *except != Origin::Connection(id)
+                    });
+                }
+                let (room, epoch) = (self.room.name.clone(), self.room.epoch.clone());
+                self.deliver(&room, &epoch, publication);
+                self.room
+                    .links
+                    .tell(Notice::Publication(publication.clone()), self.room.head());
             }
             Outcome::Duplicate(_) => {
                 self.stats.duplicates = self.stats.duplicates.saturating_add(1);
@@ -120,19 +127,14 @@ impl Object {
         let user = &sender.claims.user;
         self.room
             .typing
-            .set(now, user, sender.connection, is_typing);
-        self.tell_typing(user, is_typing, sender.connection);
+            .set(now, user, sender.from.clone(), is_typing);
+        self.tell_typing(user, is_typing, &sender.from);
         Ok(())
     }
 
-    pub(super) fn tell_typing(
-        &mut self,
-        user: &UserId,
-        is_typing: bool,
-        except: Option<ConnectionId>,
-    ) {
+    pub(super) fn tell_typing(&mut self, user: &UserId, is_typing: bool, except: &Origin) {
         let args = self.room.kind.user_typing(&self.room.name, user, is_typing);
-        self.tell_ephemeral("user_typing", args, except);
+        self.tell_ephemeral("user_typing", args, except, except.audience());
     }
 
     pub(super) fn mark_read(
@@ -157,21 +159,46 @@ impl Object {
         let user = &sender.claims.user;
         if let Some(mark) = self.room.mark_read(sql, user, offset)? {
             let args = self.room.kind.messages_read(&self.room.name, user, mark);
-            self.tell_ephemeral("messages_read", args, None);
+            let everyone = Audience::default();
+            self.tell_ephemeral("messages_read", args, &Origin::Nowhere, everyone);
         }
         Ok(Ok(()))
     }
 
-    pub(super) fn tell_ephemeral(&mut self, event: &str, args: Args, except: Option<ConnectionId>) {
-        let publication = Publication {
+    /// Tells those in the audience of what has no place in the log.
+    pub(super) fn tell_ephemeral(
+        &mut self,
+        event: &str,
+        args: Args,
+        except: &Origin,
+        audience: Audience,
+    ) {
+        if self.hub.has_plain() {
+            let publication = Publication {
+                event: event.to_owned(),
+                args: args.clone(),
+                sender: None,
+                at: Timestamp::default(),
+                offset: None,
+                skip: None,
+            };
+            self.hub.send_plain(publication.to_json(), |id, _, plain| {
+                *except != Origin::Connection(id) && audience.has(&plain.claims.user, "")
+            });
+        }
+        self.tell_sockets(event, args, audience);
+    }
+
+    /// The same for Socket.IO sockets alone.
+    pub(super) fn tell_sockets(&mut self, event: &str, args: Args, audience: Audience) {
+        let room = self.room.name.clone();
+        self.deliver_ephemeral(&room, event, &args, &audience);
+        let notice = Notice::Ephemeral {
             event: event.to_owned(),
             args,
-            sender: None,
-            at: Timestamp::default(),
-            offset: None,
+            audience,
         };
-        self.hub
-            .send_all(publication.to_json(), |id, _| Some(id) != except);
+        self.room.links.tell(notice, self.room.head());
     }
 
     /// A new token on the live connection: the same user's, and one that still lets them in.
@@ -186,7 +213,7 @@ impl Object {
         struct Refresh {
             token: String,
         }
-        let Some(id) = sender.connection else {
+        let Origin::Connection(id) = sender.from else {
             let refusal = Refusal::new(Code::UnknownEvent, "`refresh` is for live connections");
             return Ok(Err(refusal));
         };
@@ -210,9 +237,11 @@ impl Object {
         if !self.may(sql, &claims.user, access)? {
             return Ok(Err(namespaces::not_yours()));
         }
-        if let Some(connection) = self.hub.get_mut(id) {
-            connection.attachment.claims = without_grants(&claims);
-            connection.attachment.access = access;
+        if let Some(connection) = self.hub.get_mut(id)
+            && let Wire::Plain(plain) = &mut connection.attachment.wire
+        {
+            plain.claims = without_grants(&claims);
+            plain.access = access;
             connection.attachment.opened_at = now;
             self.out.push(Output::Attach(connection.attachment.clone()));
         }

@@ -1,18 +1,51 @@
 //! What happens to an object, and what it wants done: plain values, nothing else.
 
+use std::rc::Rc;
+
 use crate::{
+    engine_io,
     error::Refusal,
-    hub::{Attachment, ConnectionId, DisconnectReason, Flush, plain},
-    names::Timestamp,
+    hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId, plain},
+    names::{RoomName, Timestamp},
     namespaces,
     room::Delivery,
     storage::{self, Sql, StorageError},
-    wire::{Access, Caller, Connect, Membership, Request},
+    wire::{Access, Caller, Connect, EngineRequest, Membership, Pushed, Recovered, Request},
 };
 
-/// A request of the shell's that waits for its answer.
+/// A question of this object's to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
+pub struct CallId(pub u64);
+
+/// Which messages the runtime answers by itself, on all WebSockets of the object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoResponse {
+    /// Plain sockets' `ping` with `pong`.
+    Plain,
+    /// Engine.IO's pong with a noop.
+    Engine,
+}
+
+impl AutoResponse {
+    /// The message and its answer.
+    pub const fn pair(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Plain => ("ping", "pong"),
+            Self::Engine => ("3", "6"),
+        }
+    }
+}
+
+/// The answer to a polling request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Polled {
+    /// A payload.
+    Payload(String),
+    /// What was sent is taken.
+    Ok,
+    /// Engine.IO's error.
+    Error(engine_io::Error),
+}
 
 /// What happened.
 #[derive(Debug)]
@@ -31,12 +64,28 @@ pub enum Input {
         /// What.
         text: String,
     },
-    /// A binary frame, of so many bytes.
+    /// A binary frame.
     Binary {
         /// From whom.
         connection: ConnectionId,
-        /// How long.
-        bytes: usize,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// A request at `/socket.io/`.
+    Engine {
+        /// The request.
+        request: RequestId,
+        /// How it came.
+        engine: Box<EngineRequest>,
+        /// Its body.
+        body: String,
+    },
+    /// Another object answered an [`Output::Ask`], or did not.
+    Answered {
+        /// Which question.
+        call: CallId,
+        /// The answer's JSON; none if there was none, or a refusal.
+        answer: Option<String>,
     },
     /// A socket is closed.
     Closed {
@@ -60,7 +109,10 @@ pub enum Input {
     /// The timer that [`Output::Wake`] asked for.
     Timer,
     /// The alarm that [`Output::Wake`] asked for.
-    Alarm,
+    Alarm {
+        /// When the runtime last answered each WebSocket by itself.
+        heard: Vec<(ConnectionId, Timestamp)>,
+    },
 }
 
 /// What the shell is to do.
@@ -91,6 +143,24 @@ pub enum Output {
         /// With what.
         answer: Result<String, Refusal>,
     },
+    /// Answer a polling request.
+    Poll {
+        /// Which.
+        request: RequestId,
+        /// With what.
+        answer: Polled,
+    },
+    /// Have the runtime answer these by itself from now on.
+    AutoResponse(AutoResponse),
+    /// Ask another object, and say what it answered ([`Input::Answered`]).
+    Ask {
+        /// Which question.
+        call: CallId,
+        /// Whom.
+        object: RoomName,
+        /// The JSON of a [`Request`].
+        body: Rc<str>,
+    },
     /// Bring these to another room, and say how it went ([`Input::Delivered`]).
     Deliver(Delivery),
     /// Wake the object: by a timer in memory, by an alarm. Only what changed is said.
@@ -109,6 +179,17 @@ impl Input {
         let no = |caller: &Caller| {
             (caller.access == Access::IfMember).then(|| Err(namespaces::not_yours()))
         };
+        if let Self::Engine {
+            request, engine, ..
+        } = self
+        {
+            let request = *request;
+            let answer = Polled::Error(engine_io::Error::SessionIdUnknown);
+            return engine
+                .sid
+                .is_some()
+                .then_some(Output::Poll { request, answer });
+        }
         let (request, answer) = match self {
             Self::Open { request, connect } => (request, no(&connect.caller)?),
             Self::Request { request, body } => (
@@ -118,6 +199,8 @@ impl Input {
                     | Request::History { caller, .. }
                     | Request::Presence { caller } => no(caller)?,
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
+                    Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
+                    Request::Recover(_) => Ok(Recovered::Gone.to_json()),
                     _ => return None,
                 },
             ),
@@ -133,7 +216,9 @@ impl Input {
     pub fn undone(&self) -> Option<Output> {
         let refusal = Refusal::internal();
         match self {
-            Self::Open { request, .. } | Self::Request { request, .. } => Some(Output::Reply {
+            Self::Open { request, .. }
+            | Self::Request { request, .. }
+            | Self::Engine { request, .. } => Some(Output::Reply {
                 request: *request,
                 answer: Err(refusal),
             }),

@@ -2,15 +2,18 @@
 
 use serde::Serialize;
 
-use super::{Decided, Object, RequestId, Sender};
+use super::{Decided, Object, Origin, RequestId, Sender};
 use crate::{
     error::{Code, Refusal},
     hub::{ConnectionId, DisconnectReason},
     names::{Offset, RoomName, Timestamp, UserId},
     namespaces,
-    room::{self, Dedupe, Page},
+    room::{self, Dedupe, From, Page},
     storage::{Sql, StorageError},
-    wire::{Accepted, Access, Caller, Item, Membership, Parcel, Published, Request},
+    wire::{
+        Accepted, Access, Caller, Item, LinkAnswers, Membership, Notice, Parcel, Published, Pushed,
+        Request,
+    },
 };
 
 #[derive(Serialize)]
@@ -40,8 +43,9 @@ impl Object {
             Request::Deliver { parcels } => {
                 let before = self.room.outbox.last_id();
                 let published = self.accept(sql, now, parcels)?;
+                let pushes = self.room.links.outstanding();
                 let passed_on = self.room.outbox.after(before);
-                self.reply_when_settled(now, request, to_json(&published), passed_on);
+                self.reply_when_settled(now, request, to_json(&published), passed_on, pushes);
                 return Ok(());
             }
             Request::Event {
@@ -55,7 +59,7 @@ impl Object {
                     let sender = Sender {
                         claims,
                         access: *access,
-                        connection: None,
+                        from: Origin::Nowhere,
                     };
                     self.client_event(sql, now, &sender, event, args, id.as_deref())?
                         .map(|accepted| to_json(&accepted))
@@ -99,7 +103,8 @@ impl Object {
                 self.expel(sql, now, user, Access::IfMember)?;
                 let told = self.room.outbox.after(before);
                 let members = self.members(sql)?;
-                self.reply_when_settled(now, request, members, told);
+                let pushes = self.room.links.outstanding();
+                self.reply_when_settled(now, request, members, told, pushes);
                 return Ok(());
             }
             Request::IsMember { user, follower } => self
@@ -110,8 +115,24 @@ impl Object {
                     self.disconnect(sql, now, DisconnectReason::Kicked, |of, _| {
                         user.as_ref().is_none_or(|user| user == of)
                     })?;
-                Ok(to_json(&Disconnected { disconnected }))
+                let elsewhere = self.disconnect_sockets(sql, now, user.as_ref())?;
+                Ok(to_json(&Disconnected {
+                    disconnected: disconnected.saturating_add(elsewhere),
+                }))
             }
+            Request::Link { from, ops } => {
+                let answers = self.room_ops(sql, now, from, ops)?;
+                Ok(to_json(&LinkAnswers { answers }))
+            }
+            Request::Push {
+                room,
+                epoch,
+                notices,
+            } => {
+                let linked = self.pushed(sql, now, room, epoch, notices)?;
+                Ok(to_json(&Pushed { linked }))
+            }
+            Request::Recover(recover) => Ok(to_json(&self.give_up(sql, now, recover)?)),
         };
         self.reply(request, answer);
         Ok(())
@@ -146,10 +167,10 @@ impl Object {
                         now,
                         event.clone(),
                         args.clone(),
-                        None,
+                        From::default(),
                         dedupe.as_ref(),
                     )?;
-                    self.tell(&outcome, None);
+                    self.tell(&outcome, &Origin::Nowhere);
                     room::accepted(&self.room, event, &outcome)
                 }
                 Parcel::Expel { user } => {
@@ -190,8 +211,13 @@ impl Object {
         ground: Access,
     ) -> Result<(), StorageError> {
         let theirs = |of: &UserId, access| of == user && access == ground;
-        self.disconnect(sql, now, DisconnectReason::Forbidden, theirs)
-            .map(drop)
+        self.disconnect(sql, now, DisconnectReason::Forbidden, theirs)?;
+        let (user, room) = (user.clone(), self.room.name.clone());
+        self.expel_sockets(sql, now, &room, &user, ground)?;
+        self.room
+            .links
+            .tell(Notice::Expel { user, ground }, self.room.head());
+        Ok(())
     }
 
     fn history(&self, sql: &dyn Sql, page: &Page) -> Result<String, StorageError> {
@@ -230,7 +256,7 @@ impl Object {
         let ids: Vec<ConnectionId> = self
             .hub
             .iter()
-            .filter(|(_, c)| whom(&c.attachment.claims.user, c.attachment.access))
+            .filter(|(_, c)| c.plain().is_some_and(|p| whom(&p.claims.user, p.access)))
             .map(|(id, _)| id)
             .collect();
         for id in &ids {

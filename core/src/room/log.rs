@@ -93,7 +93,8 @@ impl Log {
             .as_ref()
             .and_then(|s| serde_json::to_string(s).ok());
         sql.run(
-            "INSERT INTO log (offset, namespace, event, args, sender, at) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO log (offset, namespace, event, args, sender, at, skip)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             &[
                 unsigned(offset.0),
                 text(namespace),
@@ -101,6 +102,7 @@ impl Log {
                 text(publication.args.to_array()),
                 sender.map_or(Value::Null, Value::Text),
                 unsigned(publication.at.0),
+                publication.skip.clone().map_or(Value::Null, Value::Text),
             ],
         )?;
         if let Some(key) = dedupe {
@@ -181,10 +183,10 @@ impl Log {
         );
         let forward = page.after.is_some();
         let statement = if forward {
-            "SELECT offset, event, args, sender, at FROM log
+            "SELECT offset, event, args, sender, at, skip FROM log
              WHERE offset > ? AND offset < ? ORDER BY offset LIMIT ?"
         } else {
-            "SELECT offset, event, args, sender, at FROM log
+            "SELECT offset, event, args, sender, at, skip FROM log
              WHERE offset > ? AND offset < ? ORDER BY offset DESC LIMIT ?"
         };
         let (mut found, mut bytes, mut wanted) = (Vec::new(), 0_u64, page.limit);
@@ -246,7 +248,7 @@ impl Log {
             return Ok(None);
         }
         let rows = sql.run(
-            "SELECT offset, event, args, sender, at FROM log WHERE offset > ? ORDER BY offset",
+            "SELECT offset, event, args, sender, at, skip FROM log WHERE offset > ? ORDER BY offset",
             &[unsigned(offset.0)],
         )?;
         rows.iter()
@@ -275,5 +277,6 @@ fn read_row(row: &Row) -> Result<Publication, StorageError> {
         sender,
         at: Timestamp(row.unsigned(4, "at")?),
         offset: Some(Offset(row.unsigned(0, "offset")?)),
+        skip: row.optional_text(5, "skip")?.map(str::to_owned),
     })
 }

@@ -4,12 +4,16 @@
 //! go 1, 2, 3… without gaps; a sender's id is accepted once. All writes of a turn commit together,
 //! so an error here undoes the turn and the shell builds the machine anew.
 
+mod links;
 mod log;
 mod members;
 mod outbox;
 mod roster;
 mod typing;
 
+use std::rc::Rc;
+
+pub use links::Links;
 pub use log::{Page, Paging};
 pub use outbox::{Delivery, EntryId, Outbox};
 pub use roster::{Diff, LOCAL, Person, Roster};
@@ -18,7 +22,7 @@ pub use typing::Typing;
 use crate::{
     config::HistoryConfig,
     event::{Args, Publication},
-    names::{Epoch, Offset, RoomName, Timestamp, UserId},
+    names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Kind, PassOn},
     storage::{self, Sql, StorageError},
     wire::{Accepted, Item, Parcel},
@@ -38,6 +42,8 @@ pub struct Room {
     pub typing: Typing,
     /// What must still reach other rooms.
     pub outbox: Outbox,
+    /// The other objects whose sockets are here.
+    pub links: Links,
     log: log::Log,
 }
 
@@ -65,11 +71,20 @@ impl Dedupe {
     }
 }
 
+/// Where an event comes from.
+#[derive(Debug, Clone, Default)]
+pub struct From {
+    /// Whose it is; none where a backend or a webhook sent it.
+    pub sender: Option<UserId>,
+    /// The Socket.IO socket that sent it, if it is not to get it back.
+    pub skip: Option<String>,
+}
+
 /// What became of an event that was to be published.
 #[derive(Debug)]
 pub enum Outcome {
     /// New: everyone is to hear of it.
-    New(Publication),
+    New(Rc<Publication>),
     /// It was accepted before, at this offset.
     Duplicate(Offset),
 }
@@ -89,6 +104,7 @@ impl Room {
             roster: Roster::load(sql)?,
             typing: Typing::default(),
             outbox: Outbox::load(sql)?,
+            links: Links::load(sql)?,
             log: log::Log::open(sql, history)?,
             name,
         })
@@ -116,7 +132,7 @@ impl Room {
         now: Timestamp,
         event: String,
         args: Args,
-        sender: Option<UserId>,
+        from: From,
         dedupe: Option<&Dedupe>,
     ) -> Result<Outcome, StorageError> {
         if let Some(dedupe) = dedupe
@@ -128,9 +144,10 @@ impl Room {
         let publication = Publication {
             event,
             args,
-            sender,
+            sender: from.sender,
             at: now,
             offset: Some(offset),
+            skip: from.skip,
         };
         let key = dedupe.map(Dedupe::key);
         self.log.append(
@@ -141,7 +158,7 @@ impl Room {
             key.as_deref(),
         )?;
         self.pass_on(sql, now, &publication, offset, dedupe)?;
-        Ok(Outcome::New(publication))
+        Ok(Outcome::New(Rc::new(publication)))
     }
 
     fn pass_on(
@@ -177,6 +194,14 @@ impl Room {
         Ok(())
     }
 
+    /// Where the room stands.
+    pub fn position(&self) -> StreamPosition {
+        StreamPosition {
+            epoch: self.epoch.clone(),
+            offset: self.head(),
+        }
+    }
+
     /// A page of the log, ascending.
     pub fn history(&self, sql: &dyn Sql, page: &Page) -> Result<Paging, StorageError> {
         self.log.page(sql, page)
@@ -187,7 +212,7 @@ impl Room {
     pub fn since(
         &self,
         sql: &dyn Sql,
-        position: &crate::names::StreamPosition,
+        position: &StreamPosition,
     ) -> Result<Option<Vec<Publication>>, StorageError> {
         if position.epoch == self.epoch {
             self.log.since(sql, position.offset)

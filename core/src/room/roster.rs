@@ -28,6 +28,13 @@ pub struct Person {
     since: String,
 }
 
+impl Person {
+    /// Who.
+    pub fn user(&self) -> &UserId {
+        &self.user_id
+    }
+}
+
 /// Who came and who went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Diff {
@@ -149,16 +156,6 @@ impl Roster {
         self.forget(sql, user.as_str())
     }
 
-    /// `holder`'s lease on all of its users now ends later. Leases are not worth a write each: after
-    /// a crash they end when they were last stored to, and the holder enters its users again.
-    pub fn renew(&mut self, holder: &str, until: Timestamp) {
-        for entry in self.entries.values_mut() {
-            if let Some(lease) = entry.holders.get_mut(holder) {
-                *lease = Some(until);
-            }
-        }
-    }
-
     /// After a wake: local users of whom no socket is left begin to leave.
     pub fn reconcile(
         &mut self,
@@ -215,6 +212,27 @@ impl Roster {
         let mut people: Vec<Person> = self.entries.values().map(Entry::person).collect();
         people.sort_by(|a, b| (&a.since, a.user_id.as_str()).cmp(&(&b.since, b.user_id.as_str())));
         people
+    }
+
+    /// How many of these users (one, or all) other objects hold here.
+    pub fn held_elsewhere(&self, user: Option<&UserId>) -> usize {
+        let wanted = |entry: &&Entry| user.is_none_or(|user| entry.user == *user);
+        let elsewhere = |entry: &&Entry| entry.holders.keys().any(|holder| holder != LOCAL);
+        self.entries
+            .values()
+            .filter(wanted)
+            .filter(elsewhere)
+            .count()
+    }
+
+    /// The users that `holder` holds.
+    pub fn held_by(&self, holder: &str) -> Vec<UserId> {
+        let held = |entry: &&Entry| entry.holders.contains_key(holder);
+        self.entries
+            .values()
+            .filter(held)
+            .map(|entry| entry.user.clone())
+            .collect()
     }
 
     /// How many changes [`Roster::take_diff`] would give: the place from which on someone who was

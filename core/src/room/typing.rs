@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    hub::ConnectionId,
     limits::TYPING_MS,
     names::{Timestamp, UserId},
+    object::Origin,
 };
 
 /// Someone who types.
@@ -13,8 +13,8 @@ use crate::{
 pub struct Typist {
     /// Who.
     pub user: UserId,
-    /// On which connection; it is not told of itself.
-    pub connection: Option<ConnectionId>,
+    /// On which wire; it is not told of itself.
+    pub from: Origin,
     until: Timestamp,
 }
 
@@ -26,17 +26,11 @@ pub struct Typing {
 
 impl Typing {
     /// `user` types, or stops.
-    pub fn set(
-        &mut self,
-        now: Timestamp,
-        user: &UserId,
-        connection: Option<ConnectionId>,
-        is_typing: bool,
-    ) {
+    pub fn set(&mut self, now: Timestamp, user: &UserId, from: Origin, is_typing: bool) {
         if is_typing {
             let typist = Typist {
                 user: user.clone(),
-                connection,
+                from,
                 until: now.plus(TYPING_MS),
             };
             self.typists.insert(user.as_str().to_owned(), typist);
@@ -45,10 +39,10 @@ impl Typing {
         }
     }
 
-    /// `user`'s connection is gone; true if they were typing on it.
-    pub fn gone(&mut self, user: &UserId, connection: ConnectionId) -> bool {
+    /// `user`'s wire is gone; true if they were typing on it.
+    pub fn gone(&mut self, user: &UserId, from: &Origin) -> bool {
         let typist = self.typists.get(user.as_str());
-        typist.is_some_and(|typist| typist.connection == Some(connection))
+        typist.is_some_and(|typist| typist.from == *from)
             && self.typists.remove(user.as_str()).is_some()
     }
 

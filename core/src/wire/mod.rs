@@ -1,14 +1,21 @@
 //! What Dialtone's objects say to each other, and the Worker to them: JSON over `stub.fetch`.
 //! The exact JSON is pinned by the tests below; changing it breaks a rolling deploy.
 
+mod link;
+
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+pub use link::{
+    Audience, Direct, Joined, LinkAnswers, Notice, Op, OpAnswer, Pushed, Recover, Recovered,
+    Remains,
+};
+
 use crate::{
     auth::Claims,
     event::Args,
-    names::{Offset, RoomName, UserId},
+    names::{Epoch, Offset, RoomName, UserId},
 };
 
 /// The header that carries a [`Connect`] on an upgrade request. The Worker makes its requests to
@@ -52,23 +59,63 @@ pub struct Connect {
     pub batch: bool,
 }
 
-impl Connect {
-    /// As a header's value: JSON in ASCII alone, for headers carry no other bytes safely.
-    pub fn to_header(&self) -> String {
-        let json = serde_json::to_string(self).unwrap_or_default();
-        let mut header = String::with_capacity(json.len());
-        for c in json.chars() {
-            if c.is_ascii() {
-                header.push(c);
-            } else {
-                for unit in c.encode_utf16(&mut [0; 2]) {
-                    // Writing to a String cannot fail.
-                    let _ = write!(header, "\\u{unit:04x}");
-                }
+/// The header that carries an [`EngineRequest`]; set by the Worker alone, like [`CONNECT_HEADER`].
+pub const ENGINE_HEADER: &str = "x-dialtone-engine";
+
+/// What the handshake's HTTP request said of the client, kept for the session's life.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Door {
+    /// The client knows connection state recovery.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovery: bool,
+    /// The token that came with the handshake itself, verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Claims>,
+    /// Engine.IO alone, every message echoed: what the official suite expects at `/engine.io/`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub echo: bool,
+}
+
+/// How an Engine.IO request came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// Polling: give me packets, or a handshake.
+    Get,
+    /// Polling: here are packets.
+    Post,
+    /// A WebSocket.
+    Upgrade,
+}
+
+/// A request at `/socket.io/`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EngineRequest {
+    /// How.
+    pub method: Method,
+    /// The session; none for a handshake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    /// What matters at the handshake.
+    #[serde(default)]
+    pub door: Door,
+}
+
+/// As a header's value: JSON in ASCII alone, for headers carry no other bytes safely.
+pub fn to_header(value: &impl Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
+    let mut header = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii() {
+            header.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(header, "\\u{unit:04x}");
             }
         }
-        header
     }
+    header
 }
 
 /// One event for a room from the outside: a webhook, a backend, another room's outbox.
@@ -162,6 +209,24 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
     },
+    /// A lobby's turn, for this room.
+    Link {
+        /// The lobby.
+        from: RoomName,
+        /// What its sockets want, in order.
+        ops: Vec<Op>,
+    },
+    /// A room's turn, for this lobby.
+    Push {
+        /// The room.
+        room: RoomName,
+        /// Its life.
+        epoch: Epoch,
+        /// What happened there, in order.
+        notices: Vec<Notice>,
+    },
+    /// A client has come to another object with a session of this one.
+    Recover(Recover),
 }
 
 /// The answer to [`Request::Deliver`], in the parcels' order.
@@ -284,7 +349,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Connect>(&json).unwrap(), connect);
         let mut named = connect;
         named.caller.claims.name = Some("Zoë 👍".to_owned());
-        let header = named.to_header();
+        let header = to_header(&named);
         assert!(header.is_ascii() && header.contains(r"Zo\u00eb \ud83d\udc4d"));
         assert_eq!(serde_json::from_str::<Connect>(&header).unwrap(), named);
     }

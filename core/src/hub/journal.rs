@@ -1,0 +1,329 @@
+//! What this object's Socket.IO sockets were sent, by the object's own numbering: what connection
+//! state recovery goes by.
+//!
+//! Every publication that passes this object on its way to sockets, and every event to one socket
+//! alone, has a number. The offset that clients are given (`{object}.{life}.{number}`) names it. A
+//! publication's payload is in its room's log, so the journal keeps positions alone: one row a turn.
+//! `reached(room, number)` says how far a client was in a room when it had seen that number.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Args,
+    limits::MAX_JOURNAL_ROW_BYTES,
+    names::{Epoch, Offset, RoomName, StreamPosition, Timestamp},
+    storage::{Sql, StorageError, text, unsigned},
+    wire::Direct,
+};
+
+/// One or more numbers of the journal. Its JSON is stored: pinned by a test.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Entry {
+    /// So many publications of a room, from this offset on; a number each.
+    Room(RoomName, Epoch, Offset, u64),
+    /// An event to the socket of this id alone.
+    Direct(String, String, Args),
+    /// One that was too long to be kept.
+    Lost(String),
+}
+
+impl Entry {
+    const fn count(&self) -> u64 {
+        match self {
+            Self::Room(_, _, _, count) => *count,
+            Self::Direct(..) | Self::Lost(_) => 1,
+        }
+    }
+}
+
+/// Publications of one room that have numbers in a row.
+#[derive(Debug, Clone)]
+struct Run {
+    number: u64,
+    at: Timestamp,
+    epoch: Epoch,
+    offset: Offset,
+    count: u64,
+}
+
+impl Run {
+    fn reached(&self, number: u64) -> StreamPosition {
+        let more = number
+            .saturating_sub(self.number)
+            .min(self.count.saturating_sub(1));
+        StreamPosition {
+            epoch: self.epoch.clone(),
+            offset: Offset(self.offset.0.saturating_add(more)),
+        }
+    }
+}
+
+/// The journal: its index in memory, its rows in SQLite.
+#[derive(Debug)]
+pub struct Journal {
+    /// `{object}.{life}.`
+    prefix: String,
+    /// The last number that was given.
+    last: u64,
+    /// The first number of `turn`.
+    first: u64,
+    turn: Vec<Entry>,
+    runs: BTreeMap<RoomName, VecDeque<Run>>,
+    /// How far sockets were in rooms of which no run is left.
+    reached: BTreeMap<RoomName, StreamPosition>,
+    /// When the oldest row was written.
+    oldest: Option<Timestamp>,
+}
+
+impl Journal {
+    /// Reads what is stored.
+    pub fn open(sql: &dyn Sql, object: &RoomName, life: &Epoch) -> Result<Self, StorageError> {
+        let corrupt = || StorageError::Corrupt("journal");
+        let mut journal = Self {
+            prefix: format!("{object}.{life}."),
+            last: 0,
+            first: 1,
+            turn: Vec::new(),
+            runs: BTreeMap::new(),
+            reached: BTreeMap::new(),
+            oldest: None,
+        };
+        for row in sql.run("SELECT room, epoch, offset FROM reached", &[])? {
+            let room = RoomName::parse(row.text(0, "journal")?).map_err(|_| corrupt())?;
+            let position = StreamPosition {
+                epoch: Epoch::stored(row.text(1, "journal")?.to_owned()),
+                offset: Offset(row.unsigned(2, "journal")?),
+            };
+            journal.reached.insert(room, position);
+        }
+        for row in sql.run("SELECT first, at, entries FROM journal ORDER BY first", &[])? {
+            let (mut number, at) = (row.unsigned(0, "journal")?, row.unsigned(1, "journal")?);
+            let entries: Vec<Entry> =
+                serde_json::from_str(row.text(2, "journal")?).map_err(|_| corrupt())?;
+            journal.oldest = journal.oldest.or(Some(Timestamp(at)));
+            for entry in &entries {
+                journal.index(number, Timestamp(at), entry);
+                number = number.saturating_add(entry.count());
+            }
+            journal.last = number.saturating_sub(1);
+        }
+        journal.first = journal.last.saturating_add(1);
+        Ok(journal)
+    }
+
+    fn index(&mut self, number: u64, at: Timestamp, entry: &Entry) {
+        if let Entry::Room(room, epoch, offset, count) = entry {
+            self.runs.entry(room.clone()).or_default().push_back(Run {
+                number,
+                at,
+                epoch: epoch.clone(),
+                offset: *offset,
+                count: *count,
+            });
+        }
+    }
+
+    /// Numbers up to this one were given, if only as the place of a recovery.
+    pub fn reserve(&mut self, number: u64) {
+        self.last = self.last.max(number);
+        self.first = self.last.saturating_add(1);
+    }
+
+    /// The last number that was given.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// A number that stands for nothing but a moment between two others.
+    pub fn moment(&mut self) -> u64 {
+        // A turn's entries have numbers in a row; an empty entry keeps them so.
+        self.push(Entry::Lost(String::new()))
+    }
+
+    /// A publication is sent to sockets.
+    pub fn publication(&mut self, room: &RoomName, epoch: &Epoch, offset: Offset) -> u64 {
+        if let Some(Entry::Room(last_room, last_epoch, first, count)) = self.turn.last_mut()
+            && last_room == room
+            && last_epoch == epoch
+            && first.0.saturating_add(*count) == offset.0
+        {
+            *count = count.saturating_add(1);
+            self.last = self.last.saturating_add(1);
+            return self.last;
+        }
+        self.push(Entry::Room(room.clone(), epoch.clone(), offset, 1))
+    }
+
+    /// An event is sent to one socket.
+    pub fn direct(&mut self, socket: &str, event: &str, args: &Args) -> u64 {
+        let entry = if args.len() > MAX_JOURNAL_ROW_BYTES {
+            Entry::Lost(socket.to_owned())
+        } else {
+            Entry::Direct(socket.to_owned(), event.to_owned(), args.clone())
+        };
+        self.push(entry)
+    }
+
+    fn push(&mut self, entry: Entry) -> u64 {
+        self.turn.push(entry);
+        self.last = self.last.saturating_add(1);
+        self.last
+    }
+
+    /// The offset that clients get.
+    pub fn offset(&self, number: u64) -> Rc<str> {
+        format!("{}{number}", self.prefix).into()
+    }
+
+    /// The number of an offset that this object gave.
+    pub fn number(&self, offset: &str) -> Option<u64> {
+        offset.strip_prefix(&self.prefix)?.parse().ok()
+    }
+
+    /// How far a client was in `room` when it had seen `number`, as far as the journal knows.
+    pub fn reached(&self, room: &RoomName, number: u64) -> Option<StreamPosition> {
+        let runs = self.runs.get(room)?;
+        let after = runs.partition_point(|run| run.number <= number);
+        runs.get(after.checked_sub(1)?)
+            .map(|run| run.reached(number))
+    }
+
+    /// How far this object's sockets have come in `room`.
+    pub fn latest(&self, room: &RoomName) -> Option<StreamPosition> {
+        let run = self.runs.get(room).and_then(VecDeque::back);
+        run.map(|run| run.reached(u64::MAX))
+            .or_else(|| self.reached.get(room).cloned())
+    }
+
+    /// What `socket` alone was sent after `number`; none where not all of it was kept.
+    pub fn direct_after(
+        &self,
+        sql: &dyn Sql,
+        socket: &str,
+        number: u64,
+    ) -> Result<Option<Vec<Direct>>, StorageError> {
+        let mut found = Vec::new();
+        // The row that holds `number` began before it.
+        let rows = sql.run(
+            "SELECT first, at, entries FROM journal WHERE first >=
+                 (SELECT COALESCE(MAX(first), 0) FROM journal WHERE first <= ?) AND entries LIKE ?
+             ORDER BY first",
+            &[unsigned(number), text(format!("%{socket}%"))],
+        )?;
+        for row in &rows {
+            let mut at_number = row.unsigned(0, "journal")?;
+            let at = Timestamp(row.unsigned(1, "journal")?);
+            let entries: Vec<Entry> = serde_json::from_str(row.text(2, "journal")?)
+                .map_err(|_| StorageError::Corrupt("journal"))?;
+            for entry in entries {
+                let count = entry.count();
+                match entry {
+                    Entry::Direct(of, event, args) if of == socket && at_number > number => {
+                        found.push(Direct { at, event, args });
+                    }
+                    Entry::Lost(of) if of == socket && at_number > number => return Ok(None),
+                    _ => {}
+                }
+                at_number = at_number.saturating_add(count);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Writes the turn's entries: one row, unless they are too long for one.
+    pub fn commit(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
+        let turn = std::mem::take(&mut self.turn);
+        let (mut first, mut number) = (self.first, self.first);
+        let mut row = String::new();
+        for entry in &turn {
+            let json =
+                serde_json::to_string(entry).map_err(|_| StorageError::Corrupt("journal"))?;
+            if !row.is_empty() && row.len().saturating_add(json.len()) > MAX_JOURNAL_ROW_BYTES {
+                insert(sql, first, now, &row)?;
+                row.clear();
+                first = number;
+            }
+            row.push(if row.is_empty() { '[' } else { ',' });
+            row.push_str(&json);
+            self.index(number, now, entry);
+            number = number.saturating_add(entry.count());
+        }
+        if !row.is_empty() {
+            insert(sql, first, now, &row)?;
+            self.oldest = self.oldest.or(Some(now));
+        }
+        self.first = self.last.saturating_add(1);
+        Ok(())
+    }
+
+    /// Forgets what is older than `cutoff`. How far linked rooms were reached is kept; so is the
+    /// newest row, for the numbers go on from it.
+    pub fn prune(
+        &mut self,
+        sql: &dyn Sql,
+        cutoff: Timestamp,
+        is_linked: impl Fn(&RoomName) -> bool,
+    ) -> Result<(), StorageError> {
+        if self.oldest.is_none_or(|oldest| oldest >= cutoff) {
+            return Ok(());
+        }
+        for (room, runs) in &mut self.runs {
+            let last = runs.back().map(|run| run.reached(u64::MAX));
+            while runs.front().is_some_and(|run| run.at < cutoff) {
+                runs.pop_front();
+            }
+            if let (true, Some(position), true) = (runs.is_empty(), last, is_linked(room)) {
+                sql.run(
+                    "INSERT OR REPLACE INTO reached (room, epoch, offset) VALUES (?, ?, ?)",
+                    &[
+                        text(room.as_str()),
+                        text(position.epoch.as_str()),
+                        unsigned(position.offset.0),
+                    ],
+                )?;
+                self.reached.insert(room.clone(), position);
+            }
+        }
+        self.runs.retain(|_, runs| !runs.is_empty());
+        let left: Vec<RoomName> = self
+            .reached
+            .keys()
+            .filter(|r| !is_linked(r))
+            .cloned()
+            .collect();
+        for room in left {
+            sql.run("DELETE FROM reached WHERE room = ?", &[text(room.as_str())])?;
+            self.reached.remove(&room);
+        }
+        sql.run(
+            "DELETE FROM journal WHERE at < ? AND first < (SELECT MAX(first) FROM journal)",
+            &[unsigned(cutoff.0)],
+        )?;
+        let rows = sql.run("SELECT at FROM journal ORDER BY first LIMIT 1", &[])?;
+        let oldest = rows.first().map(|row| row.unsigned(0, "journal"));
+        // The one row that always stays is not a reason to come back.
+        self.oldest = oldest
+            .transpose()?
+            .map(Timestamp)
+            .filter(|at| *at >= cutoff);
+        Ok(())
+    }
+}
+
+fn insert(sql: &dyn Sql, first: u64, now: Timestamp, entries: &str) -> Result<(), StorageError> {
+    sql.run(
+        "INSERT INTO journal (first, at, entries) VALUES (?, ?, ?)",
+        &[
+            unsigned(first),
+            unsigned(now.0),
+            text(format!("{entries}]")),
+        ],
+    )
+    .map(drop)
+}

@@ -1,0 +1,185 @@
+//! The lobby's end of its links: for each room that its sockets have joined, how far they have come,
+//! and what the room is still to be asked. One request a link and turn; while one is under way the
+//! next turn's ops wait for it, so a room does them in the order in which the sockets wanted them.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::SocketKey;
+use crate::{
+    limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS},
+    names::{Epoch, RoomName, StreamPosition, Timestamp},
+    wire::{Notice, Op},
+};
+
+/// Why a socket joins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// Its namespace joins it when it connects.
+    Connect,
+    /// It was in the room when it was cut.
+    Recover,
+    /// Its client asked, with this event and ack id.
+    Asked {
+        /// The event.
+        event: String,
+        /// The ack that it wants.
+        ack: Option<u64>,
+    },
+}
+
+/// Who waits for the answer to an op.
+#[derive(Debug, Clone)]
+pub enum Waiter {
+    /// A socket that joins.
+    Join {
+        /// Which.
+        socket: SocketKey,
+        /// Why.
+        purpose: Purpose,
+    },
+    /// A socket that sent an event.
+    Event {
+        /// Which.
+        socket: SocketKey,
+        /// What.
+        event: String,
+        /// The ack that it wants.
+        ack: Option<u64>,
+    },
+    /// A leave, which must arrive.
+    Leave,
+    /// The link itself, which noticed a gap.
+    Pull,
+}
+
+/// An op that waits, or is under way.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// What.
+    pub op: Op,
+    /// For whom.
+    pub waiter: Waiter,
+    since: Timestamp,
+}
+
+impl Pending {
+    /// Whether it may be tried again after a failure that may have come after the deed.
+    fn may_repeat(&self, now: Timestamp) -> bool {
+        let young = now < self.since.plus(LINK_GIVE_UP_MS);
+        match &self.op {
+            Op::Leave { .. } => true,
+            Op::Join { .. } | Op::Pull { .. } => young,
+            // Twice is once where the sender gave it an id.
+            Op::Event { id, .. } => young && id.is_some(),
+        }
+    }
+}
+
+/// One link.
+#[derive(Debug, Default)]
+pub struct Link {
+    /// How far this object's sockets have come; none before the first answer.
+    pub position: Option<StreamPosition>,
+    ops: VecDeque<Pending>,
+    under_way: Vec<Pending>,
+    attempts: u32,
+    not_before: Timestamp,
+    /// What came too early: before the first answer, or behind a gap.
+    pub early: Vec<(Epoch, Notice)>,
+    /// What was delivered while joins were under way: they may have been answered before it.
+    pub recent: Vec<Notice>,
+    /// A gap is being pulled.
+    pub is_pulling: bool,
+}
+
+impl Link {
+    /// How many joins are not answered yet.
+    pub fn joins(&self) -> usize {
+        self.ops
+            .iter()
+            .chain(&self.under_way)
+            .filter(|pending| matches!(pending.op, Op::Join { .. }))
+            .count()
+    }
+
+    /// An op for the next request; false if too many wait.
+    pub fn ask(&mut self, now: Timestamp, op: Op, waiter: Waiter) -> bool {
+        if self.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
+            return false;
+        }
+        self.ops.push_back(Pending {
+            op,
+            waiter,
+            since: now,
+        });
+        true
+    }
+
+    /// Whether there is nothing to ask.
+    pub fn is_idle(&self) -> bool {
+        self.ops.is_empty() && self.under_way.is_empty()
+    }
+}
+
+/// The links.
+#[derive(Debug, Default)]
+pub struct Links {
+    /// By room.
+    pub links: BTreeMap<RoomName, Link>,
+}
+
+impl Links {
+    /// The link to `room`, made if there is none.
+    pub fn get(&mut self, room: &RoomName) -> &mut Link {
+        self.links.entry(room.clone()).or_default()
+    }
+
+    /// The requests that go out now.
+    pub fn requests(&mut self, now: Timestamp) -> Vec<(RoomName, Vec<Op>)> {
+        let mut requests = Vec::new();
+        for (room, link) in &mut self.links {
+            let free = link.under_way.is_empty() && link.not_before <= now;
+            if free && !link.ops.is_empty() {
+                link.under_way = std::mem::take(&mut link.ops).into();
+                let ops = link.under_way.iter().map(|pending| pending.op.clone());
+                requests.push((room.clone(), ops.collect()));
+            }
+        }
+        requests
+    }
+
+    /// `room` has answered: these were under way.
+    pub fn answered(&mut self, room: &RoomName) -> Vec<Pending> {
+        let Some(link) = self.links.get_mut(room) else {
+            return Vec::new();
+        };
+        link.attempts = 0;
+        std::mem::take(&mut link.under_way)
+    }
+
+    /// `room` did not answer. What may be tried again is, later; what may not is given back.
+    pub fn failed(&mut self, now: Timestamp, room: &RoomName) -> Vec<Pending> {
+        let Some(link) = self.links.get_mut(room) else {
+            return Vec::new();
+        };
+        let wait = LINK_RETRY_MS.saturating_mul(2_u64.saturating_pow(link.attempts.min(16)));
+        link.not_before = now.plus(wait.min(LINK_MAX_RETRY_MS));
+        link.attempts = link.attempts.saturating_add(1);
+        let (again, over): (Vec<_>, Vec<_>) = std::mem::take(&mut link.under_way)
+            .into_iter()
+            .partition(|pending| pending.may_repeat(now));
+        for pending in again.into_iter().rev() {
+            link.ops.push_front(pending);
+        }
+        over
+    }
+
+    /// When to try again.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.links
+            .values()
+            .filter(|link| link.under_way.is_empty() && !link.ops.is_empty())
+            .map(|link| link.not_before)
+            .min()
+    }
+}

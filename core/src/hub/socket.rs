@@ -1,0 +1,428 @@
+//! A Socket.IO socket: a client in one namespace. What must survive its wire (and this object's
+//! sleep) is its [`Record`], one row.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{ConnectionId, connection::end_of};
+use crate::{
+    auth::Claims,
+    event::Args,
+    names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
+    storage::{Sql, StorageError, text},
+    wire::Access,
+};
+
+/// A socket, as long as this object is awake.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SocketKey(pub u32);
+
+/// How far a socket had come in a room at a number of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Floor {
+    /// The number.
+    pub number: u64,
+    /// The position.
+    pub position: StreamPosition,
+}
+
+/// A room that a socket is in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Membership {
+    /// What the policy gave.
+    pub access: Access,
+    /// Where it came in, and where it came back after a cut.
+    pub floors: Vec<Floor>,
+}
+
+impl Membership {
+    /// How far a client that has seen `number` is, if the journal says `journal`.
+    pub fn reached(&self, number: u64, journal: Option<StreamPosition>) -> Option<StreamPosition> {
+        let floors = self.floors.iter().filter(|floor| floor.number <= number);
+        let floor = floors
+            .max_by_key(|floor| floor.number)
+            .or_else(|| self.floors.first())
+            .map(|floor| &floor.position);
+        match (floor, journal) {
+            (Some(floor), Some(journal))
+                if journal.epoch == floor.epoch && journal.offset > floor.offset =>
+            {
+                Some(journal)
+            }
+            (Some(floor), _) => Some(floor.clone()),
+            (None, journal) => journal,
+        }
+    }
+}
+
+/// What is stored of a socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// The socket's id.
+    pub id: String,
+    /// The secret that recovers it, where its client knows how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<String>,
+    /// The session that it is on, or was.
+    pub session: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Whose it is, with the grants: rooms are joined over time.
+    pub claims: Claims,
+    /// When it connected, or its token was refreshed.
+    pub opened_at: Timestamp,
+    /// The journal's number when it connected.
+    pub began: u64,
+    /// The rooms that it is in.
+    pub rooms: BTreeMap<RoomName, Membership>,
+    /// When its wire was lost; it may come back for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_at: Option<Timestamp>,
+    /// The object that it has moved to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved_to: Option<RoomName>,
+    /// The offset, of another object, that it came here with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_with: Option<String>,
+}
+
+impl Record {
+    fn key(&self) -> &str {
+        self.pid.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Writes it.
+    pub fn store(&self, sql: &dyn Sql) -> Result<(), StorageError> {
+        let json = serde_json::to_string(self).map_err(|_| StorageError::Corrupt("socket"))?;
+        sql.run(
+            "INSERT OR REPLACE INTO sockets (key, json) VALUES (?, ?)",
+            &[text(self.key()), text(json)],
+        )
+        .map(drop)
+    }
+
+    /// Deletes it.
+    pub fn forget(&self, sql: &dyn Sql) -> Result<(), StorageError> {
+        sql.run("DELETE FROM sockets WHERE key = ?", &[text(self.key())])
+            .map(drop)
+    }
+
+    /// When its token runs out.
+    pub fn closes_at(&self) -> Timestamp {
+        end_of(&self.claims, self.opened_at)
+    }
+}
+
+/// An event that a socket's client sent.
+#[derive(Debug)]
+pub struct Sent {
+    /// Its name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
+    /// Under which id it wants an ack.
+    pub ack: Option<u64>,
+}
+
+/// What its client was asked, and has not answered yet.
+#[derive(Debug)]
+pub struct Asked {
+    /// What the namespace calls it.
+    pub tag: String,
+    /// Until when an answer counts.
+    pub until: Timestamp,
+}
+
+/// How far its connection to the namespace is.
+#[derive(Debug)]
+pub enum Stage {
+    /// CONNECT has been answered.
+    Connected,
+    /// It is joining its first rooms, or those it was in; so many have not answered.
+    Connecting {
+        /// How many.
+        joins: usize,
+        /// It goes on with a session of this socket id; what it missed, so far.
+        recovery: Option<Recovery>,
+    },
+}
+
+/// What a recovery has gathered.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The journal's number at which it was where it was.
+    pub from: u64,
+    /// What was missed, with when it happened.
+    pub missed: Vec<(Timestamp, String, Args)>,
+    /// A room could not give all of it, or lets the socket in no more.
+    pub failed: bool,
+}
+
+/// A socket that is connected, or about to be.
+#[derive(Debug)]
+pub struct Socket {
+    /// What is stored of it.
+    pub record: Record,
+    /// Its session's wire.
+    pub connection: ConnectionId,
+    /// Whether its client wants offsets.
+    pub recovery: bool,
+    /// How far it is.
+    pub stage: Stage,
+    /// Events for it that wait until it is connected.
+    pub held: Vec<(String, Args)>,
+    /// Joins that its client asked for and that are under way.
+    pub joining: usize,
+    /// Events that wait for those.
+    pub waiting: VecDeque<Sent>,
+    /// What its client was asked.
+    pub asked: BTreeMap<u64, Asked>,
+    /// The id of the next such question.
+    pub next_ask: u64,
+}
+
+/// The object's sockets, and those that were lost and may come back.
+#[derive(Default)]
+pub struct Sockets {
+    /// Those with a wire.
+    pub live: BTreeMap<SocketKey, Socket>,
+    last_key: u32,
+    by_pid: HashMap<String, SocketKey>,
+    rooms: HashMap<RoomName, Members>,
+    /// Those without, by pid (or id).
+    pub lost: BTreeMap<String, Record>,
+}
+
+/// Who is in a room.
+#[derive(Default)]
+struct Members {
+    /// After which offset each wants the room's publications.
+    sockets: BTreeMap<SocketKey, Offset>,
+    /// How many of them each user has.
+    users: HashMap<String, usize>,
+}
+
+impl Members {
+    fn insert(&mut self, key: SocketKey, user: &UserId, after: Offset) {
+        if self.sockets.insert(key, after).is_none() {
+            let count = self.users.entry(user.as_str().to_owned()).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn remove(&mut self, key: SocketKey, user: &UserId) {
+        if self.sockets.remove(&key).is_none() {
+            return;
+        }
+        if let Some(count) = self.users.get_mut(user.as_str()) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.users.remove(user.as_str());
+            }
+        }
+    }
+}
+
+impl Sockets {
+    /// Reads the stored records. Those whose session is not among the living ones are lost.
+    pub fn load(sql: &dyn Sql) -> Result<Vec<Record>, StorageError> {
+        sql.run("SELECT json FROM sockets", &[])?
+            .iter()
+            .map(|row| {
+                serde_json::from_str(row.text(0, "socket")?)
+                    .map_err(|_| StorageError::Corrupt("socket"))
+            })
+            .collect()
+    }
+
+    /// A socket that begins, or is found again after a wake.
+    pub fn insert(&mut self, socket: Socket) -> SocketKey {
+        self.last_key = self.last_key.saturating_add(1);
+        let key = SocketKey(self.last_key);
+        let Record {
+            claims, rooms, pid, ..
+        } = &socket.record;
+        for (room, membership) in rooms {
+            let after = membership.floors.last().map(|floor| floor.position.offset);
+            self.rooms.entry(room.clone()).or_default().insert(
+                key,
+                &claims.user,
+                after.unwrap_or_default(),
+            );
+        }
+        if let Some(pid) = pid {
+            self.by_pid.insert(pid.clone(), key);
+        }
+        self.live.insert(key, socket);
+        key
+    }
+
+    /// A socket's wire is gone.
+    pub fn remove(&mut self, key: SocketKey) -> Option<Socket> {
+        let socket = self.live.remove(&key)?;
+        let Record {
+            claims, rooms, pid, ..
+        } = &socket.record;
+        for room in rooms.keys() {
+            self.forget_member(room, key, &claims.user);
+        }
+        if let Some(pid) = pid
+            && self.by_pid.get(pid) == Some(&key)
+        {
+            self.by_pid.remove(pid);
+        }
+        Some(socket)
+    }
+
+    /// The socket is known by another id and pid from now on.
+    pub fn rename(&mut self, key: SocketKey, id: String, pid: String) {
+        let Some(socket) = self.live.get_mut(&key) else {
+            return;
+        };
+        socket.record.id = id;
+        let old = socket.record.pid.replace(pid.clone());
+        if let Some(old) = old
+            && self.by_pid.get(&old) == Some(&key)
+        {
+            self.by_pid.remove(&old);
+        }
+        self.by_pid.insert(pid, key);
+    }
+
+    /// A record that may be recovered.
+    pub fn lose(&mut self, record: Record) {
+        self.lost.insert(record.key().to_owned(), record);
+    }
+
+    /// The socket joins a room: it gets what comes after the newest of its floors.
+    pub fn join(&mut self, key: SocketKey, room: &RoomName, access: Access, floor: Floor) {
+        let Some(socket) = self.live.get_mut(&key) else {
+            return;
+        };
+        let after = floor.position.offset;
+        let membership = socket
+            .record
+            .rooms
+            .entry(room.clone())
+            .or_insert_with(|| Membership {
+                access,
+                floors: Vec::new(),
+            });
+        membership.access = access;
+        membership.floors.push(floor);
+        let user = &socket.record.claims.user;
+        let members = self.rooms.entry(room.clone()).or_default();
+        members.insert(key, user, after);
+    }
+
+    /// The socket leaves a room; false if it was not there.
+    pub fn leave(&mut self, key: SocketKey, room: &RoomName) -> bool {
+        let Some(socket) = self.live.get_mut(&key) else {
+            return false;
+        };
+        let was_there = socket.record.rooms.remove(room).is_some();
+        let user = socket.record.claims.user.clone();
+        self.forget_member(room, key, &user);
+        was_there
+    }
+
+    fn forget_member(&mut self, room: &RoomName, key: SocketKey, user: &UserId) {
+        if let Some(members) = self.rooms.get_mut(room) {
+            members.remove(key, user);
+            if members.sockets.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+
+    /// The sockets in a room, with the offset after which each wants its publications.
+    pub fn members(&self, room: &RoomName) -> impl Iterator<Item = (SocketKey, Offset)> {
+        let members = self.rooms.get(room);
+        let sockets = members.into_iter().flat_map(|members| &members.sockets);
+        sockets.map(|(key, after)| (*key, *after))
+    }
+
+    /// Whether any socket is in the room.
+    pub fn any_in(&self, room: &RoomName) -> bool {
+        self.rooms.contains_key(room)
+    }
+
+    /// The rooms that sockets are in.
+    pub fn rooms(&self) -> BTreeSet<RoomName> {
+        self.rooms.keys().cloned().collect()
+    }
+
+    /// Whether a socket of `user` is in the room.
+    pub fn has_user(&self, room: &RoomName, user: &UserId) -> bool {
+        let members = self.rooms.get(room);
+        members.is_some_and(|members| members.users.contains_key(user.as_str()))
+    }
+
+    /// A socket.
+    pub fn get(&self, key: SocketKey) -> Option<&Socket> {
+        self.live.get(&key)
+    }
+
+    /// A socket, to change it.
+    pub fn get_mut(&mut self, key: SocketKey) -> Option<&mut Socket> {
+        self.live.get_mut(&key)
+    }
+
+    /// The live socket of this pid.
+    pub fn of_pid(&self, pid: &str) -> Option<SocketKey> {
+        self.by_pid.get(pid).copied()
+    }
+
+    /// When the first token runs out, or the first question to a client.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.live
+            .values()
+            .map(|socket| socket.record.closes_at())
+            .min()
+    }
+
+    /// When the first question to a client is not waited for any more.
+    pub fn next_answer_deadline(&self) -> Option<Timestamp> {
+        let asked = self.live.values().flat_map(|socket| socket.asked.values());
+        asked.map(|asked| asked.until).min()
+    }
+}
+
+/// The token and the recovery that a CONNECT packet's `auth` may hold.
+#[derive(Debug, Default, Deserialize)]
+pub struct Auth {
+    /// The token.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// The session to go on with.
+    #[serde(default)]
+    pub pid: Option<String>,
+    /// The last offset that was seen.
+    #[serde(default)]
+    pub offset: Option<String>,
+}
+
+impl Auth {
+    /// Reads a CONNECT packet's payload. What is no text is none.
+    pub fn read(auth: Option<&RawValue>) -> Self {
+        #[derive(Deserialize)]
+        struct Lenient {
+            #[serde(default)]
+            token: serde_json::Value,
+            #[serde(default)]
+            pid: serde_json::Value,
+            #[serde(default)]
+            offset: serde_json::Value,
+        }
+        let text = |value: serde_json::Value| value.as_str().map(str::to_owned);
+        auth.and_then(|auth| serde_json::from_str::<Lenient>(auth.get()).ok())
+            .map(|auth| Self {
+                token: text(auth.token),
+                pid: text(auth.pid),
+                offset: text(auth.offset),
+            })
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,73 @@
+//! `/board`: a shared drawing board. README's example of a namespace and a kind of one's own.
+
+use serde::{Deserialize, Serialize};
+
+use super::namespace::{Action, Client, Namespace, unknown_event};
+use super::{Admission, Context, Kind, Publish, by_grant_open_or_member};
+use crate::{auth::Claims, error::Refusal, event::Args, names::RoomName};
+
+/// The namespace `/board`, and its rooms `board:{id}`.
+pub struct Board;
+
+#[derive(Deserialize)]
+struct OnBoard {
+    board: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stroke {
+    from: [f64; 2],
+    to: [f64; 2],
+}
+
+/// What Socket.IO clients of `/board` send.
+impl Namespace for Board {
+    fn name(&self) -> &'static str {
+        "/board"
+    }
+
+    fn connect(&self, client: &Client<'_>) -> Vec<Action> {
+        vec![Action::emit("welcome", client.user())]
+    }
+
+    fn event(&self, _: &Client<'_>, event: &str, args: &Args) -> Result<Vec<Action>, Refusal> {
+        let OnBoard { board } = args.read()?;
+        let room = RoomName::new("board", &board)
+            .map_err(|_| Refusal::invalid("`board` is not a board's id"))?;
+        Ok(vec![match event {
+            "open" => Action::Join(room),
+            "close" => Action::Leave(room),
+            "draw" => Action::Send {
+                room,
+                event: event.to_owned(),
+                args: args.clone(),
+                id: None,
+            },
+            _ => return Err(unknown_event(self.name(), event)),
+        }])
+    }
+}
+
+/// What a board is, for Socket.IO clients and plain WebSockets at `/rooms/board:{id}` alike.
+impl Kind for Board {
+    fn namespace(&self) -> &'static str {
+        "/board"
+    }
+
+    fn admit(&self, claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
+        by_grant_open_or_member(claims, room, open_kinds)
+    }
+
+    fn client_event(&self, _: &Context<'_>, event: &str, args: &Args) -> Result<Publish, Refusal> {
+        if event != "draw" {
+            return Err(unknown_event("/board", event));
+        }
+        let stroke: Stroke = args.read()?; // the wrong shape is a 422 to whoever sent it
+        Ok(Publish {
+            event: "drawn".to_owned(), // logged, numbered, and told to everyone on the board
+            args: Args::of(&stroke),
+            to_sender: false,
+            client_id: None,
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Socket.IO namespaces: what their clients send, and what that does.
+//!
+//! A namespace is written like the contract's table: one arm for each event, which says what is to
+//! happen as [`Action`]s. The hub carries them out: it joins rooms wherever they are, waits for what
+//! must be stored, and then answers the client's ack.
+
+use crate::{
+    auth::Claims,
+    error::{Code, Refusal},
+    event::Args,
+    limits::MAX_CLIENT_ID_LEN,
+    names::{RoomName, Timestamp, UserId},
+    wire::Joined,
+};
+
+/// The client of a socket, as a namespace sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Client<'a> {
+    /// Its token.
+    pub claims: &'a Claims,
+    /// The socket's id.
+    pub socket: &'a str,
+    /// The `auth` that it connected with, as JSON, while it connects.
+    pub auth: Option<&'a str>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Client<'_> {
+    /// Whose socket it is.
+    pub fn user(&self) -> &UserId {
+        &self.claims.user
+    }
+}
+
+/// What a namespace wants done.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// The socket joins a room, if the room's kind lets it. Answered with `{ok, room, epoch, offset}`.
+    Join(RoomName),
+    /// The socket leaves a room. Answered with `{ok, room}`.
+    Leave(RoomName),
+    /// The room that the socket has joined is sent an event; the room's kind decides what comes of
+    /// it. Answered with `{ok, id?, offset?, duplicate?}`.
+    Send {
+        /// The room.
+        room: RoomName,
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+        /// Under this id of the sender's it is accepted once.
+        id: Option<String>,
+    },
+    /// The socket itself is sent an event.
+    Emit {
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+    },
+    /// The socket's client is sent an event and asked for an ack, which comes back as
+    /// [`Namespace::answered`] under the `tag`.
+    Ask {
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+        /// How long an answer counts.
+        timeout_ms: u64,
+        /// What comes back with the answer.
+        tag: String,
+    },
+    /// The event's ack is answered with this, and not with `{ok: true}`.
+    Ack(Args),
+}
+
+impl Action {
+    /// The socket itself is sent an event of one argument.
+    pub fn emit(event: &str, data: &impl serde::Serialize) -> Self {
+        Self::Emit {
+            event: event.to_owned(),
+            args: Args::of(data),
+        }
+    }
+
+    /// A room that the socket has joined is sent an event of one argument.
+    pub fn send(room: RoomName, event: &str, data: &impl serde::Serialize) -> Self {
+        Self::Send {
+            room,
+            event: event.to_owned(),
+            args: Args::of(data),
+            id: None,
+        }
+    }
+}
+
+/// A Socket.IO namespace. All its methods are pure.
+pub trait Namespace: Sync {
+    /// Its name, with the slash.
+    fn name(&self) -> &'static str;
+
+    /// A client with a good token connects: the rooms that it is in from the start, and what it is
+    /// told. CONNECT is answered once it is in those rooms.
+    fn connect(&self, client: &Client<'_>) -> Vec<Action>;
+
+    /// A client sends an event. An error is its ack's `{ok: false, error}`, or the event `error`.
+    fn event(&self, client: &Client<'_>, event: &str, args: &Args) -> Result<Vec<Action>, Refusal>;
+
+    /// The client is in a room that it asked for: what it is told after the ack.
+    fn joined(&self, _client: &Client<'_>, room: &RoomName, joined: &Joined) -> Vec<Action> {
+        presence_state(room, joined).into_iter().collect()
+    }
+
+    /// The client has left a room, or may not be there any more.
+    fn left(&self, _client: &Client<'_>, _room: &RoomName) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// The client is gone; only [`Action::Send`] still does something.
+    fn disconnect(&self, _client: &Client<'_>) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// A client's ack to [`Action::Ask`]; none if it did not come in time.
+    fn answered(&self, _client: &Client<'_>, _tag: &str, _answer: Option<&Args>) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// Clients connect without a token. For the official suite's namespaces alone.
+    fn is_open(&self) -> bool {
+        false
+    }
+}
+
+/// `presence_state` for someone who came in.
+pub fn presence_state(room: &RoomName, joined: &Joined) -> Option<Action> {
+    #[derive(serde::Serialize)]
+    struct State<'a> {
+        room: &'a str,
+        users: &'a serde_json::value::RawValue,
+    }
+    let users = joined.people.as_deref()?;
+    let room = room.as_str();
+    Some(Action::emit("presence_state", &State { room, users }))
+}
+
+/// The refusal of an event that a namespace does not know.
+pub fn unknown_event(namespace: &str, event: &str) -> Refusal {
+    Refusal::new(
+        Code::UnknownEvent,
+        format!("`{event}` is not an event of {namespace}"),
+    )
+}
+
+/// A client's own id of what it sends.
+pub fn check_client_id(id: Option<String>, field: &str) -> Result<Option<String>, Refusal> {
+    if id
+        .as_ref()
+        .is_some_and(|id| id.is_empty() || id.len() > MAX_CLIENT_ID_LEN)
+    {
+        return Err(Refusal::invalid(format!(
+            "`{field}` must be 1 to {MAX_CLIENT_ID_LEN} bytes"
+        )));
+    }
+    Ok(id)
+}

@@ -1,0 +1,769 @@
+//! Both ends of links: what this object's sockets want of rooms elsewhere, what other objects'
+//! sockets want of this room, and what is told in return. A room that is this very object is asked
+//! directly, by the same functions.
+
+use std::rc::Rc;
+
+use super::{CallId, Object, Origin, Output, Sender, without_grants};
+use crate::{
+    error::{Code, Refusal},
+    event::Args,
+    hub::{DisconnectReason, Floor, Pending, Purpose, SocketKey, Stage, Waiter},
+    limits::{MAX_LINK_NOTICES, MAX_ROOMS_PER_SOCKET},
+    names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
+    namespaces::{self, Admission, kind_of},
+    room::LOCAL,
+    storage::{Sql, StorageError},
+    wire::{
+        Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Recover, Recovered,
+        Request,
+    },
+};
+
+/// A question that is under way.
+pub(super) enum Call {
+    /// Ops for this room.
+    Link(RoomName),
+    /// Notices to this object.
+    Push(RoomName),
+    /// May this socket join that room?
+    IsMember {
+        key: SocketKey,
+        room: RoomName,
+        purpose: Purpose,
+        since: Option<StreamPosition>,
+    },
+    /// What is left of a socket's last session?
+    Recover {
+        key: SocketKey,
+        recover: Recover,
+        hops: u32,
+    },
+}
+
+/// Which socket sent an event, and how it wants to hear of it.
+#[derive(Debug, Clone)]
+pub(super) struct Route {
+    pub key: SocketKey,
+    pub event: String,
+    pub ack: Option<u64>,
+}
+
+fn failed() -> Refusal {
+    Refusal::new(Code::Internal, "the room could not be reached; try again")
+}
+
+impl Object {
+    /// Asks another object; the answer comes as an input.
+    pub(super) fn ask(&mut self, object: RoomName, request: &Request, call: Call) {
+        let body = serde_json::to_string(request).unwrap_or_default();
+        self.ask_with(object, body.into(), call);
+    }
+
+    fn ask_with(&mut self, object: RoomName, body: Rc<str>, call: Call) {
+        let id = self.next_call(call);
+        self.out.push(Output::Ask {
+            call: id,
+            object,
+            body,
+        });
+    }
+
+    fn next_call(&mut self, call: Call) -> CallId {
+        self.last_call = self.last_call.saturating_add(1);
+        let id = CallId(self.last_call);
+        self.calls.insert(id, call);
+        id
+    }
+
+    /// The turn's requests: one for each link, in each direction.
+    pub(super) fn ask_links(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        for (room, ops) in self.hub.links.requests(now) {
+            let from = self.room.name.clone();
+            self.ask(room.clone(), &Request::Link { from, ops }, Call::Link(room));
+        }
+        for push in self.room.links.pushes(now) {
+            let request = Push {
+                room: &self.room.name,
+                epoch: &self.room.epoch,
+                notices: &push.notices,
+            };
+            // Encoded once for all of them.
+            let body = serde_json::to_string(&PushRequest { push: request });
+            let body: Rc<str> = body.unwrap_or_default().into();
+            for object in push.objects {
+                self.ask_with(object.clone(), Rc::clone(&body), Call::Push(object));
+            }
+        }
+        out.append(&mut self.out);
+    }
+
+    /// Another object has answered, or has not.
+    pub(super) fn answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        call: CallId,
+        answer: Option<&str>,
+    ) -> Result<(), StorageError> {
+        match self.calls.remove(&call) {
+            None => Ok(()),
+            Some(Call::Push(object)) => {
+                let pushed: Option<Pushed> = read(answer);
+                if pushed.is_some_and(|pushed| !pushed.linked) {
+                    self.unlink(sql, now, &object)?;
+                }
+                let head = self.room.head();
+                self.room.links.pushed(now, &object, pushed.is_some(), head);
+                self.settle(&[]);
+                Ok(())
+            }
+            Some(Call::Link(room)) => self.link_answered(sql, now, &room, read(answer)),
+            Some(Call::IsMember {
+                key,
+                room,
+                purpose,
+                since,
+            }) => match read::<Membership>(answer) {
+                Some(Membership { member: true }) => {
+                    self.join_with(sql, now, key, &room, Access::ByOtherRoom, purpose, since)
+                }
+                Some(_) => self.not_joined(sql, now, key, &purpose, &namespaces::not_yours()),
+                None => self.not_joined(sql, now, key, &purpose, &failed()),
+            },
+            Some(Call::Recover { key, recover, hops }) => {
+                let answer: Option<Recovered> = read(answer);
+                self.recover_answered(sql, now, key, recover, hops, answer)
+            }
+        }
+    }
+
+    // ── This object's sockets, in rooms elsewhere or here ────────────────────────────────────────
+
+    /// A socket wants into a room: what does the policy say?
+    pub(super) fn join(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        room: &RoomName,
+        purpose: Purpose,
+        since: Option<StreamPosition>,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let record = &socket.record;
+        let others = record.rooms.len().saturating_add(socket.joining);
+        let is_full = others > MAX_ROOMS_PER_SOCKET && !record.rooms.contains_key(room);
+        let asked = matches!(purpose, Purpose::Asked { .. });
+        let refusal = if asked && is_full {
+            let message = format!("a socket is in {MAX_ROOMS_PER_SOCKET} rooms at most");
+            Some(Refusal::new(Code::TooManyRooms, message))
+        } else if asked && kind_of(room).namespace() != record.namespace {
+            let namespace = kind_of(room).namespace();
+            let message = format!("this room is served in the namespace {namespace}");
+            Some(Refusal::new(Code::WrongNamespace, message))
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.not_joined(sql, now, key, &purpose, &refusal);
+        }
+        let open_kinds = &self.environment.config.open_kinds;
+        match namespaces::admit(&record.claims, room, open_kinds) {
+            Admission::Granted(access) => {
+                self.join_with(sql, now, key, room, access, purpose, since)
+            }
+            Admission::Refused => {
+                self.not_joined(sql, now, key, &purpose, &namespaces::not_yours())
+            }
+            Admission::IfMemberOf(other) => {
+                let user = record.claims.user.clone();
+                let follower = Some(room.clone());
+                let call = Call::IsMember {
+                    key,
+                    room: room.clone(),
+                    purpose,
+                    since,
+                };
+                self.ask(other, &Request::IsMember { user, follower }, call);
+                Ok(())
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn join_with(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        room: &RoomName,
+        access: Access,
+        purpose: Purpose,
+        since: Option<StreamPosition>,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let op = Op::Join {
+            user: socket.record.claims.user.clone(),
+            name: socket.record.claims.name.clone(),
+            access,
+            since,
+            people: matches!(purpose, Purpose::Asked { .. }),
+        };
+        if *room == self.room.name {
+            let answer = self.room_op(sql, now, None, &op)?;
+            return self.op_answered(
+                sql,
+                now,
+                room,
+                op,
+                Waiter::Join {
+                    socket: key,
+                    purpose,
+                },
+                answer,
+            );
+        }
+        let waiter = Waiter::Join {
+            socket: key,
+            purpose: purpose.clone(),
+        };
+        if !self.hub.links.get(room).ask(now, op, waiter) {
+            return self.not_joined(sql, now, key, &purpose, &failed());
+        }
+        Ok(())
+    }
+
+    fn not_joined(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        purpose: &Purpose,
+        refusal: &Refusal,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        match purpose {
+            Purpose::Asked { event, ack } => {
+                self.refuse(key, event, *ack, refusal);
+                self.join_is_over(sql, now, key)
+            }
+            // Its own rooms cannot be reached: without them it would miss what is for it. It comes
+            // back by itself.
+            Purpose::Connect if refusal.code == Code::Internal => {
+                let sid = socket.record.session.clone();
+                self.close_session(sql, now, &sid, DisconnectReason::ServerRestarting)
+            }
+            Purpose::Connect => self.one_join_less(sql, now, key),
+            Purpose::Recover => {
+                if let Stage::Connecting {
+                    recovery: Some(recovery),
+                    ..
+                } = &mut socket.stage
+                {
+                    recovery.failed = true;
+                }
+                self.one_join_less(sql, now, key)
+            }
+        }
+    }
+
+    /// One of this object's users has a socket less in a room.
+    pub(super) fn leave_room(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        user: &UserId,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        if *room == self.room.name {
+            return self.exit_here(sql, now, user, grace);
+        }
+        if self.hub.sockets.has_user(room, user) {
+            return Ok(());
+        }
+        let last = !self.hub.sockets.any_in(room);
+        let link = self.hub.links.get(room);
+        let op = Op::Leave {
+            user: user.clone(),
+            grace,
+            last: last && link.joins() == 0,
+        };
+        link.ask(now, op, Waiter::Leave);
+        Ok(())
+    }
+
+    /// A socket's event for a room that it is in.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn send_to_room(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        route: Route,
+        room: &RoomName,
+        event: String,
+        args: Args,
+        id: Option<String>,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(route.key) else {
+            return Ok(());
+        };
+        let Some(membership) = socket.record.rooms.get(room) else {
+            let refusal = Refusal::new(Code::NotInRoom, format!("you have not joined {room}"));
+            self.event_answered(&route, Err(&refusal));
+            return Ok(());
+        };
+        let op = Op::Event {
+            claims: Box::new(without_grants(&socket.record.claims)),
+            access: membership.access,
+            event,
+            args,
+            id,
+            socket: socket.record.id.clone(),
+        };
+        let waiter = Waiter::Event {
+            socket: route.key,
+            event: route.event.clone(),
+            ack: route.ack,
+        };
+        if *room == self.room.name {
+            let answer = self.room_op(sql, now, None, &op)?;
+            return self.op_answered(sql, now, room, op, waiter, answer);
+        }
+        if !self.hub.links.get(room).ask(now, op, waiter) {
+            self.event_answered(&route, Err(&failed()));
+        }
+        Ok(())
+    }
+
+    fn link_answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        answers: Option<LinkAnswers>,
+    ) -> Result<(), StorageError> {
+        let Some(LinkAnswers { answers }) = answers else {
+            for Pending { op, waiter, .. } in self.hub.links.failed(now, room) {
+                self.op_answered(sql, now, room, op, waiter, OpAnswer::Refused(failed()))?;
+            }
+            return Ok(());
+        };
+        let under_way = self.hub.links.answered(room);
+        for (Pending { op, waiter, .. }, answer) in under_way.into_iter().zip(answers) {
+            self.op_answered(sql, now, room, op, waiter, answer)?;
+        }
+        let (sockets, links) = (&self.hub.sockets, &mut self.hub.links.links);
+        let Some(link) = links.get_mut(room) else {
+            return Ok(());
+        };
+        if link.joins() == 0 {
+            link.recent.clear();
+        }
+        if link.is_idle() && !sockets.any_in(room) {
+            links.remove(room);
+            return Ok(());
+        }
+        self.go_on_with_early(sql, now, room)
+    }
+
+    /// A room has answered one op.
+    fn op_answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        op: Op,
+        waiter: Waiter,
+        answer: OpAnswer,
+    ) -> Result<(), StorageError> {
+        match (waiter, answer) {
+            (Waiter::Join { socket, purpose }, OpAnswer::Joined(joined)) => {
+                self.joined(sql, now, room, op, socket, purpose, joined)
+            }
+            (Waiter::Join { socket, purpose }, answer) => {
+                let refusal = refusal_of(answer);
+                self.not_joined(sql, now, socket, &purpose, &refusal)
+            }
+            (Waiter::Event { socket, event, ack }, answer) => {
+                let route = Route {
+                    key: socket,
+                    event,
+                    ack,
+                };
+                match answer {
+                    OpAnswer::Accepted(accepted) => self.event_answered(&route, Ok(&accepted)),
+                    answer => self.event_answered(&route, Err(&refusal_of(answer))),
+                }
+                Ok(())
+            }
+            (Waiter::Leave, _) => Ok(()),
+            (Waiter::Pull, OpAnswer::Joined(joined)) => self.pulled(sql, now, room, joined),
+            (Waiter::Pull, _) => {
+                // The next notice notices the gap again.
+                let link = self.hub.links.get(room);
+                link.is_pulling = false;
+                link.early.clear();
+                Ok(())
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn joined(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        op: Op,
+        key: SocketKey,
+        purpose: Purpose,
+        joined: Joined,
+    ) -> Result<(), StorageError> {
+        let Op::Join {
+            access,
+            user,
+            since,
+            ..
+        } = op
+        else {
+            return Ok(());
+        };
+        if self.hub.sockets.get(key).is_none() {
+            // It went while it was joining.
+            return self.leave_room(sql, now, room, &user, true);
+        }
+        let position = joined.position.clone();
+        let mut recent = Vec::new();
+        if *room != self.room.name {
+            let link = self.hub.links.get(room);
+            if link.position.is_none() {
+                link.position = Some(position.clone());
+            }
+            recent = link.recent.clone();
+        }
+        if let (Some(number), Some(position)) = (self.recovers_from(key), since) {
+            let floor = Floor { number, position };
+            self.hub.sockets.join(key, room, access, floor);
+        }
+        let floor = Floor {
+            number: self.journal.last(),
+            position: position.clone(),
+        };
+        self.hub.sockets.join(key, room, access, floor);
+        match &purpose {
+            Purpose::Asked { ack, .. } => {
+                self.joined_asked(sql, now, key, room, *ack, &joined)?;
+            }
+            Purpose::Connect => self.one_join_less(sql, now, key)?,
+            Purpose::Recover => {
+                self.rejoined(key, joined);
+                self.one_join_less(sql, now, key)?;
+            }
+        }
+        // What went by after the room had answered and before the answer came.
+        for notice in recent {
+            if let Notice::Publication(publication) = notice
+                && publication.offset > Some(position.offset)
+            {
+                self.deliver_late(key, &publication);
+            }
+        }
+        Ok(())
+    }
+
+    /// A gap is filled.
+    fn pulled(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        joined: Joined,
+    ) -> Result<(), StorageError> {
+        let Joined {
+            position, missed, ..
+        } = joined;
+        let link = self.hub.links.get(room);
+        link.is_pulling = false;
+        let Some(missed) = missed else {
+            // Pruned, or too much: those who were here cannot be given all of it, and must know.
+            link.position = Some(position);
+            let members: Vec<SocketKey> = self.hub.sockets.members(room).map(|(k, _)| k).collect();
+            for key in members {
+                if let Some(socket) = self.hub.sockets.get(key) {
+                    let sid = socket.record.session.clone();
+                    self.close_session(sql, now, &sid, DisconnectReason::ServerRestarting)?;
+                }
+            }
+            return Ok(());
+        };
+        for publication in missed {
+            self.publication_came(now, room, &position.epoch, Rc::new(publication));
+        }
+        Ok(())
+    }
+
+    // ── What rooms tell this object ──────────────────────────────────────────────────────────────
+
+    /// A room's turn. False if nobody here is in it.
+    pub(super) fn pushed(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        epoch: &Epoch,
+        notices: &[Notice],
+    ) -> Result<bool, StorageError> {
+        if !self.hub.links.links.contains_key(room) {
+            if !self.hub.sockets.any_in(room) {
+                return Ok(false);
+            }
+            self.hub.links.get(room);
+        }
+        for notice in notices {
+            self.noticed(sql, now, room, epoch, notice.clone())?;
+        }
+        Ok(true)
+    }
+
+    fn noticed(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        epoch: &Epoch,
+        notice: Notice,
+    ) -> Result<(), StorageError> {
+        match notice {
+            Notice::Expel { user, ground } => self.expel_sockets(sql, now, room, &user, ground),
+            Notice::Disconnect { user } => {
+                self.kick_sockets(sql, now, room, user.as_ref()).map(drop)
+            }
+            notice => {
+                let link = self.hub.links.get(room);
+                if link.position.is_none() || link.is_pulling {
+                    // Past the limit there is a gap, which is noticed when its time comes.
+                    if link.early.len() < MAX_LINK_NOTICES {
+                        link.early.push((epoch.clone(), notice));
+                    }
+                    return Ok(());
+                }
+                match notice {
+                    Notice::Publication(publication) => {
+                        self.publication_came(now, room, epoch, publication);
+                    }
+                    Notice::Head(head) => self.head_is(now, room, epoch, head),
+                    Notice::Ephemeral {
+                        event,
+                        args,
+                        audience,
+                    } => self.deliver_ephemeral(room, &event, &args, &audience),
+                    Notice::Expel { .. } | Notice::Disconnect { .. } => {}
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn publication_came(
+        &mut self,
+        now: Timestamp,
+        room: &RoomName,
+        epoch: &Epoch,
+        publication: Rc<crate::event::Publication>,
+    ) {
+        let Some(offset) = publication.offset else {
+            return;
+        };
+        let link = self.hub.links.get(room);
+        let reached = match &link.position {
+            Some(position) if position.epoch == *epoch => position.offset,
+            // The room was made anew: its offsets begin again.
+            _ => Offset(offset.0.saturating_sub(1)),
+        };
+        if offset <= reached {
+            return;
+        }
+        if offset > reached.next() {
+            let notice = Notice::Publication(publication);
+            return self.pull(now, room, epoch, notice);
+        }
+        link.position = Some(StreamPosition {
+            epoch: epoch.clone(),
+            offset,
+        });
+        if link.joins() > 0 {
+            link.recent
+                .push(Notice::Publication(Rc::clone(&publication)));
+        }
+        self.deliver(room, epoch, &publication);
+    }
+
+    fn head_is(&mut self, now: Timestamp, room: &RoomName, epoch: &Epoch, head: Offset) {
+        let position = self.hub.links.get(room).position.as_ref();
+        if position.is_some_and(|p| p.epoch != *epoch || p.offset < head) {
+            self.pull(now, room, epoch, Notice::Head(head));
+        }
+    }
+
+    /// There is a gap before `notice`: it waits until what was missed has been pulled.
+    fn pull(&mut self, now: Timestamp, room: &RoomName, epoch: &Epoch, notice: Notice) {
+        let link = self.hub.links.get(room);
+        let Some(since) = link.position.clone() else {
+            return;
+        };
+        if link.ask(now, Op::Pull { since }, Waiter::Pull) {
+            link.is_pulling = true;
+            link.early.push((epoch.clone(), notice));
+        }
+    }
+
+    /// What came too early has its turn.
+    fn go_on_with_early(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+    ) -> Result<(), StorageError> {
+        let link = self.hub.links.get(room);
+        if link.position.is_none() || link.is_pulling {
+            return Ok(());
+        }
+        for (epoch, notice) in std::mem::take(&mut link.early) {
+            self.noticed(sql, now, room, &epoch, notice)?;
+        }
+        Ok(())
+    }
+
+    // ── Other objects' sockets, in this room ─────────────────────────────────────────────────────
+
+    pub(super) fn room_ops(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        from: &RoomName,
+        ops: &[Op],
+    ) -> Result<Vec<OpAnswer>, StorageError> {
+        ops.iter()
+            .map(|op| self.room_op(sql, now, Some(from), op))
+            .collect()
+    }
+
+    /// One op of a socket that `from` holds, or this very object.
+    fn room_op(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        from: Option<&RoomName>,
+        op: &Op,
+    ) -> Result<OpAnswer, StorageError> {
+        let holder = from.map_or(LOCAL, RoomName::as_str);
+        Ok(match op {
+            Op::Join {
+                user,
+                name,
+                access,
+                since,
+                people,
+            } => {
+                if !self.may(sql, user, *access)? {
+                    return Ok(OpAnswer::Refused(namespaces::not_yours()));
+                }
+                if let Some(from) = from {
+                    self.room.links.add(sql, from)?;
+                }
+                let missed = match since {
+                    Some(since) => self.room.since(sql, since)?,
+                    None => None,
+                };
+                self.room
+                    .roster
+                    .enter(sql, now, user, name.as_deref(), holder, None)?;
+                let people = people
+                    .then(|| serde_json::value::to_raw_value(&self.room.roster.people()).ok());
+                OpAnswer::Joined(Joined {
+                    position: self.room.position(),
+                    people: people.flatten(),
+                    missed,
+                })
+            }
+            Op::Leave { user, grace, last } => {
+                self.room.roster.exit(sql, now, user, holder, *grace)?;
+                if let (Some(from), true) = (from, *last) {
+                    self.unlink(sql, now, from)?;
+                }
+                OpAnswer::Done
+            }
+            Op::Event {
+                claims,
+                access,
+                event,
+                args,
+                id,
+                socket,
+            } => {
+                let sender = Sender {
+                    claims,
+                    access: *access,
+                    from: Origin::Socket(socket.clone()),
+                };
+                match self.client_event(sql, now, &sender, event, args, id.as_deref())? {
+                    Ok(accepted) => OpAnswer::Accepted(accepted),
+                    Err(refusal) => OpAnswer::Refused(refusal),
+                }
+            }
+            Op::Pull { since } => OpAnswer::Joined(Joined {
+                position: self.room.position(),
+                people: None,
+                missed: self.room.since(sql, since)?,
+            }),
+        })
+    }
+
+    /// `object` has nobody here any more.
+    fn unlink(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        object: &RoomName,
+    ) -> Result<(), StorageError> {
+        self.room.links.remove(sql, object)?;
+        for user in self.room.roster.held_by(object.as_str()) {
+            self.room
+                .roster
+                .exit(sql, now, &user, object.as_str(), true)?;
+        }
+        Ok(())
+    }
+}
+
+/// [`Request::Push`] with its notices borrowed, so that they are encoded without a copy.
+#[derive(serde::Serialize)]
+struct PushRequest<'a> {
+    push: Push<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct Push<'a> {
+    room: &'a RoomName,
+    epoch: &'a Epoch,
+    notices: &'a [Rc<Notice>],
+}
+
+fn read<T: serde::de::DeserializeOwned>(answer: Option<&str>) -> Option<T> {
+    serde_json::from_str(answer?).ok()
+}
+
+fn refusal_of(answer: OpAnswer) -> Refusal {
+    match answer {
+        OpAnswer::Refused(refusal) => refusal,
+        OpAnswer::Joined(_) | OpAnswer::Accepted(_) | OpAnswer::Done => failed(),
+    }
+}

@@ -1,0 +1,299 @@
+//! Connection state recovery: a client comes back with the `pid` of its last session and the last
+//! offset that it saw.
+//!
+//! The object that held the session says which rooms it was in and how far it was in each; those
+//! rooms are joined again from there, and what they give is what was missed. That object may be this
+//! one or another: the offset names it, or the pid where no offset was seen yet.
+
+use std::rc::Rc;
+
+use super::{
+    Object,
+    ids::{home_of, home_of_offset},
+    links::Call,
+    sockets::event_frames,
+};
+use crate::{
+    event::Publication,
+    hub::{DisconnectReason, Purpose, Recovery, SocketKey, Stage},
+    names::{RoomName, Timestamp},
+    storage::{Sql, StorageError},
+    wire::{Joined, Recover, Recovered, Remains, Request},
+};
+
+/// How many objects a session is looked for in.
+const MAX_HOPS: u32 = 3;
+
+impl Object {
+    /// A client wants to go on with its session.
+    pub(super) fn recover(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        pid: String,
+        offset: Option<String>,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let home = match &offset {
+            Some(offset) => home_of_offset(offset),
+            None => home_of(&pid),
+        };
+        let recover = Recover {
+            pid,
+            offset,
+            user: socket.record.claims.user.clone(),
+            namespace: socket.record.namespace.clone(),
+            to: self.room.name.clone(),
+        };
+        match home {
+            Some(home) => self.ask_for_remains(sql, now, key, home, recover, 0),
+            None => self.begin(sql, now, key, None),
+        }
+    }
+
+    fn ask_for_remains(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        home: RoomName,
+        recover: Recover,
+        hops: u32,
+    ) -> Result<(), StorageError> {
+        if home == self.room.name {
+            let answer = self.give_up(sql, now, &recover)?;
+            return self.recover_answered(sql, now, key, recover, hops, Some(answer));
+        }
+        let request = Request::Recover(recover.clone());
+        self.ask(home, &request, Call::Recover { key, recover, hops });
+        Ok(())
+    }
+
+    /// What this object knows of a session that `recover.to` takes over.
+    pub(super) fn give_up(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        recover: &Recover,
+    ) -> Result<Recovered, StorageError> {
+        // The client is back before its loss was noticed.
+        if let Some(key) = self.hub.sockets.of_pid(&recover.pid)
+            && let Some(socket) = self.hub.sockets.get(key)
+            && socket.record.claims.user == recover.user
+        {
+            let sid = socket.record.session.clone();
+            self.close_session(sql, now, &sid, DisconnectReason::Replaced)?;
+        }
+        let window = self.environment.config.recovery_window_ms;
+        let Some(record) = self.hub.sockets.lost.get(&recover.pid) else {
+            return Ok(Recovered::Gone);
+        };
+        if record.claims.user != recover.user || record.namespace != recover.namespace {
+            return Ok(Recovered::Gone);
+        }
+        if let Some(object) = &record.moved_to
+            && *object != recover.to
+        {
+            return Ok(Recovered::Moved(object.clone()));
+        }
+        let is_over = record.lost_at.is_none_or(|at| at.plus(window) < now);
+        let number = match &recover.offset {
+            None => Some(record.began),
+            // It saw nothing since it came here from elsewhere.
+            offset if *offset == record.came_with => Some(record.began),
+            Some(offset) => self.journal.number(offset),
+        };
+        let number = number.filter(|number| *number <= self.journal.last());
+        let (Some(number), false) = (number, is_over) else {
+            return Ok(Recovered::Gone);
+        };
+        let Some(missed) = self.journal.direct_after(sql, &record.id, number)? else {
+            return Ok(Recovered::Gone);
+        };
+        let rooms = record.rooms.iter().filter_map(|(room, membership)| {
+            let position = membership.reached(number, self.journal.reached(room, number))?;
+            Some((room.clone(), position))
+        });
+        let remains = Remains {
+            sid: record.id.clone(),
+            number,
+            rooms: rooms.collect(),
+            missed,
+        };
+        if recover.to != self.room.name {
+            let mut moved = record.clone();
+            moved.moved_to = Some(recover.to.clone());
+            moved.store(sql)?;
+            self.hub.sockets.lose(moved);
+        }
+        Ok(Recovered::Found(Box::new(remains)))
+    }
+
+    pub(super) fn recover_answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        recover: Recover,
+        hops: u32,
+        answer: Option<Recovered>,
+    ) -> Result<(), StorageError> {
+        match answer {
+            Some(Recovered::Found(remains)) => self.go_on(sql, now, key, recover, *remains),
+            Some(Recovered::Moved(to)) if hops < MAX_HOPS => {
+                self.ask_for_remains(sql, now, key, to, recover, hops.saturating_add(1))
+            }
+            _ => self.begin(sql, now, key, None),
+        }
+    }
+
+    /// The session goes on here: its rooms are joined again from where it was.
+    fn go_on(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        recover: Recover,
+        remains: Remains,
+    ) -> Result<(), StorageError> {
+        let Remains {
+            sid,
+            number,
+            rooms,
+            missed,
+        } = remains;
+        if let Some(other) = self.hub.sockets.of_pid(&recover.pid)
+            && let Some(socket) = self.hub.sockets.get(other)
+        {
+            let other = socket.record.session.clone();
+            self.close_session(sql, now, &other, DisconnectReason::Replaced)?;
+        }
+        let last = self.journal.last();
+        let here = self.hub.sockets.lost.get(&recover.pid);
+        let (from, began, came_with) = match here.filter(|record| record.moved_to.is_none()) {
+            Some(record) => (number, record.began, record.came_with.clone()),
+            None => {
+                // Should it be cut again before it has seen any of this.
+                for direct in &missed {
+                    self.journal.direct(&sid, &direct.event, &direct.args);
+                }
+                (last, last, recover.offset)
+            }
+        };
+        // What it is told from here on it has seen only if it comes back with a later number.
+        self.journal.moment();
+        self.hub.sockets.rename(key, sid, recover.pid);
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        socket.record.began = began;
+        socket.record.came_with = came_with;
+        let missed = missed.into_iter().map(|d| (d.at, d.event, d.args));
+        socket.stage = Stage::Connecting {
+            // One for now, so that none of the rooms is the last before all have been asked.
+            joins: rooms.len().saturating_add(1),
+            recovery: Some(Recovery {
+                from,
+                missed: missed.collect(),
+                failed: false,
+            }),
+        };
+        for (room, since) in rooms {
+            self.join(sql, now, key, &room, Purpose::Recover, Some(since))?;
+        }
+        self.one_join_less(sql, now, key)
+    }
+
+    /// The number from which on a recovering socket is where it is.
+    pub(super) fn recovers_from(&self, key: SocketKey) -> Option<u64> {
+        match &self.hub.sockets.get(key)?.stage {
+            Stage::Connecting { recovery, .. } => Some(recovery.as_ref()?.from),
+            Stage::Connected => None,
+        }
+    }
+
+    /// A room has given what a recovering socket missed of it.
+    pub(super) fn rejoined(&mut self, key: SocketKey, joined: Joined) {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return;
+        };
+        let Stage::Connecting {
+            recovery: Some(recovery),
+            ..
+        } = &mut socket.stage
+        else {
+            return;
+        };
+        match joined.missed {
+            None => recovery.failed = true,
+            Some(missed) => {
+                let own = &socket.record.id;
+                let others = missed.into_iter().filter(|p| p.skip.as_ref() != Some(own));
+                let others = others.map(
+                    |Publication {
+                         at, event, args, ..
+                     }| (at, event, args),
+                );
+                recovery.missed.extend(others);
+            }
+        }
+    }
+
+    /// A publication that went by while the socket was joining.
+    pub(super) fn deliver_late(&mut self, key: SocketKey, publication: &Rc<Publication>) {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return;
+        };
+        if publication.skip.as_ref() == Some(&socket.record.id) {
+            return;
+        }
+        let (event, args) = (&publication.event, &publication.args);
+        if matches!(socket.stage, Stage::Connecting { .. }) {
+            socket.held.push((event.clone(), args.clone()));
+            return;
+        }
+        let offset = socket
+            .recovery
+            .then(|| self.journal.offset(self.journal.last()));
+        let (connection, namespace) = (socket.connection, &socket.record.namespace);
+        let frames = event_frames(namespace, None, event, args, offset.as_deref());
+        self.hub.send_each(&[connection], frames);
+    }
+
+    /// A recovery that came to nothing: the socket begins as a new one.
+    pub(super) fn begin_anew(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let (id, pid) = (self.ids.random(), self.ids.at_home(&self.room.name));
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        let old = socket.record.pid.clone();
+        let rooms: Vec<RoomName> = socket.record.rooms.keys().cloned().collect();
+        let user = socket.record.claims.user.clone();
+        for room in rooms {
+            self.hub.sockets.leave(key, &room);
+            self.leave_room(sql, now, &room, &user, false)?;
+        }
+        if let Some(record) = old.and_then(|pid| self.hub.sockets.lost.remove(&pid)) {
+            record.forget(sql)?;
+        }
+        self.hub.sockets.rename(key, id, pid);
+        if let Some(socket) = self.hub.sockets.get_mut(key) {
+            socket.record.began = self.journal.last();
+            socket.record.came_with = None;
+            socket.held.clear();
+            socket.stage = Stage::Connecting {
+                joins: 1,
+                recovery: None,
+            };
+        }
+        self.begin(sql, now, key, None)
+    }
+}

@@ -1,0 +1,1179 @@
+//! Socket.IO sockets: CONNECT, events, acks, rooms, and how they end.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use super::{Object, links::Route};
+use crate::{
+    auth::{Claims, TokenError},
+    error::{Code, Refusal},
+    event::{Args, Publication},
+    hub::{
+        Asked, Auth, ConnectionId, DisconnectReason, Frame, Purpose, Record, Recovery, Sent,
+        Socket, SocketKey, Sockets, Stage,
+    },
+    limits::{LOST_SOCKET_MS, MAX_HELD_EVENTS, MAX_NAMESPACES, MAX_TIMER_MS, MOVED_SESSION_MS},
+    names::{Epoch, Offset, RoomName, Timestamp, UserId},
+    namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
+    socket_io::{self, Packet},
+    storage::{Sql, StorageError},
+    wire::{Accepted, Access, Audience, Joined},
+};
+
+/// `{ok: true, …}`.
+#[derive(Serialize)]
+struct Okay<T> {
+    ok: bool,
+    #[serde(flatten)]
+    more: T,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct InRoom<'a> {
+    room: &'a str,
+}
+
+#[derive(Serialize)]
+struct AtPosition<'a> {
+    room: &'a str,
+    epoch: &'a str,
+    offset: Offset,
+}
+
+#[derive(Serialize)]
+struct Stored<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    offset: Offset,
+    duplicate: bool,
+}
+
+#[derive(Serialize)]
+struct NotOkay<'a> {
+    ok: bool,
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    code: Code,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct ErrorEvent<'a> {
+    message: &'a str,
+    code: Code,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ConnectErrorData {
+    code: &'static str,
+}
+
+fn okay(more: impl Serialize) -> Args {
+    Args::of(&Okay { ok: true, more })
+}
+
+/// What an ack says of an accepted event.
+fn okay_accepted(accepted: &Accepted) -> Args {
+    match accepted.offset {
+        Some(offset) => okay(Stored {
+            id: accepted.id.as_deref(),
+            offset,
+            duplicate: accepted.duplicate,
+        }),
+        None => okay(Nothing {}),
+    }
+}
+
+impl Object {
+    /// After a wake: the stored sockets whose session still has its WebSocket go on, the others are
+    /// lost.
+    pub(super) fn restore_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        for row in sql.run("SELECT sid, claims FROM doors", &[])? {
+            let claims = serde_json::from_str(row.text(1, "claims")?)
+                .map_err(|_| StorageError::Corrupt("claims"))?;
+            if let Some(session) = self.hub.sessions.get_mut(row.text(0, "claims")?) {
+                session.door.claims = Some(claims);
+            }
+        }
+        for record in Sockets::load(sql)? {
+            let floors = record.rooms.values().flat_map(|room| &room.floors);
+            let numbers = floors.map(|floor| floor.number).chain([record.began]);
+            self.journal.reserve(numbers.max().unwrap_or_default());
+            let session = self.hub.sessions.get_mut(&record.session);
+            match (session, record.lost_at) {
+                (Some(session), None) => {
+                    for (room, membership) in &record.rooms {
+                        if *room != self.room.name {
+                            let link = self.hub.links.get(room);
+                            let floor = membership.floors.first();
+                            let begun = floor.map(|floor| floor.position.clone());
+                            link.position = match (link.position.take(), begun) {
+                                (Some(a), Some(b)) if a.offset <= b.offset => Some(a),
+                                (a, b) => b.or(a),
+                            };
+                        }
+                    }
+                    let (namespace, connection) = (record.namespace.clone(), session.transport);
+                    let key = self.hub.sockets.insert(Socket {
+                        connection,
+                        recovery: record.pid.is_some(),
+                        record,
+                        stage: Stage::Connected,
+                        held: Vec::new(),
+                        joining: 0,
+                        waiting: VecDeque::new(),
+                        asked: BTreeMap::new(),
+                        next_ask: 0,
+                    });
+                    session.sockets.insert(namespace, key);
+                }
+                (_, Some(_)) => self.hub.sockets.lose(record),
+                (None, None) => {
+                    let mut record = record;
+                    record.lost_at = Some(now);
+                    record.store(sql)?;
+                    for room in record.rooms.keys() {
+                        self.leave_room(sql, now, room, &record.claims.user, true)?;
+                    }
+                    self.hub.sockets.lose(record);
+                }
+            }
+        }
+        for (room, link) in &mut self.hub.links.links {
+            link.position = self.journal.latest(room).or(link.position.take());
+        }
+        Ok(())
+    }
+
+    fn namespace(&self, key: SocketKey) -> Option<&'static dyn Namespace> {
+        namespace_of(&self.hub.sockets.get(key)?.record.namespace)
+    }
+
+    /// A whole Socket.IO packet of a client's.
+    pub(super) fn socket_packet(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        sid: &str,
+        packet: Packet,
+    ) -> Result<(), StorageError> {
+        let rate = self.environment.config.rate;
+        let Some(session) = self.hub.sessions.get_mut(sid) else {
+            return Ok(());
+        };
+        let counts = matches!(packet, Packet::Connect { .. } | Packet::Event { .. });
+        let within_rate = !counts || cfg!(feature = "conformance") || session.rate.take(now, rate);
+        let namespace = match &packet {
+            Packet::Connect { namespace, auth } => {
+                if !within_rate || session.sockets.contains_key(namespace) {
+                    return self.close_session(sql, now, sid, DisconnectReason::ParseError);
+                }
+                let (namespace, auth) = (namespace.clone(), auth.clone());
+                return self.connect(sql, now, sid, &namespace, auth.as_deref());
+            }
+            Packet::Disconnect { namespace }
+            | Packet::Event { namespace, .. }
+            | Packet::Ack { namespace, .. } => namespace,
+        };
+        // As Node's server does: whoever talks to a namespace that it is not in is confused.
+        let Some(key) = session.sockets.get(namespace).copied() else {
+            return self.close_session(sql, now, sid, DisconnectReason::ParseError);
+        };
+        match packet {
+            Packet::Connect { .. } => Ok(()),
+            Packet::Disconnect { namespace } => {
+                if let Some(session) = self.hub.sessions.get_mut(sid) {
+                    session.sockets.remove(&namespace);
+                }
+                // Its client said goodbye: there is nothing to recover.
+                self.end_socket(sql, now, key, true)
+            }
+            Packet::Event {
+                id, event, args, ..
+            } => {
+                if !within_rate {
+                    let refusal = Refusal::new(Code::RateLimited, "too many events; slow down");
+                    self.refuse(key, &event, id, &refusal);
+                    return Ok(());
+                }
+                let sent = Sent {
+                    event,
+                    args,
+                    ack: id,
+                };
+                self.sent(sql, now, key, sent)
+            }
+            Packet::Ack { id, args, .. } => self.client_answered(sql, now, key, id, Some(&args)),
+        }
+    }
+
+    // ── CONNECT ──────────────────────────────────────────────────────────────────────────────────
+
+    fn connect(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        sid: &str,
+        name: &str,
+        auth: Option<&serde_json::value::RawValue>,
+    ) -> Result<(), StorageError> {
+        let Some(session) = self.hub.sessions.get_mut(sid) else {
+            return Ok(());
+        };
+        let (transport, door) = (session.transport, session.door.clone());
+        let Some(namespace) = namespace_of(name) else {
+            let refusal = Refusal::new(Code::InvalidNamespace, "Invalid namespace");
+            self.connect_error(transport, name, &refusal);
+            return Ok(());
+        };
+        let read = Auth::read(auth);
+        let claims = match self.who(now, namespace, &door.claims, read.token.as_deref()) {
+            Ok(claims) => claims,
+            Err(refusal) => {
+                self.connect_error(transport, name, &refusal);
+                return Ok(());
+            }
+        };
+        if session_is_full(self.hub.sessions.get(sid).map(|s| s.sockets.len())) {
+            return self.close_session(sql, now, sid, DisconnectReason::ParseError);
+        }
+        let window = self.environment.config.recovery_window_ms;
+        let recovery = door.recovery && window > 0;
+        let record = Record {
+            id: self.ids.random(),
+            pid: recovery.then(|| self.ids.at_home(&self.room.name)),
+            session: sid.to_owned(),
+            namespace: name.to_owned(),
+            claims,
+            opened_at: now,
+            began: self.journal.last(),
+            rooms: BTreeMap::new(),
+            lost_at: None,
+            moved_to: None,
+            came_with: None,
+        };
+        let key = self.hub.sockets.insert(Socket {
+            connection: transport,
+            recovery,
+            record,
+            stage: Stage::Connecting {
+                joins: 1,
+                recovery: None,
+            },
+            held: Vec::new(),
+            joining: 0,
+            waiting: VecDeque::new(),
+            asked: BTreeMap::new(),
+            next_ask: 0,
+        });
+        if let Some(session) = self.hub.sessions.get_mut(sid) {
+            session.sockets.insert(name.to_owned(), key);
+            session.connect_by = None;
+        }
+        match read.pid {
+            Some(pid) if recovery => self.recover(sql, now, key, pid, read.offset),
+            _ => self.begin(sql, now, key, auth.map(|auth| auth.get())),
+        }
+    }
+
+    /// Whose socket it is: the CONNECT packet's token, else the handshake's.
+    fn who(
+        &self,
+        now: Timestamp,
+        namespace: &dyn Namespace,
+        door: &Option<Claims>,
+        token: Option<&str>,
+    ) -> Result<Claims, Refusal> {
+        match (token, door) {
+            _ if namespace.is_open() => Ok(anybody()),
+            (Some(token), _) => Ok(self.environment.keys.verify(token, now)?),
+            (None, Some(claims)) => Ok(claims.clone()),
+            (None, None) if !self.environment.config.missing().is_empty() => {
+                Err(TokenError::NotConfigured.into())
+            }
+            (None, None) => Err(TokenError::Missing.into()),
+        }
+    }
+
+    fn connect_error(&mut self, transport: ConnectionId, namespace: &str, refusal: &Refusal) {
+        let data = ConnectErrorData {
+            code: refusal.code.as_str(),
+        };
+        let data = serde_json::value::to_raw_value(&data).ok();
+        // The official suite knows the protocol's example alone.
+        let data = data.filter(|_| !cfg!(feature = "conformance"));
+        let packet = socket_io::encode_connect_error(namespace, &refusal.message, data.as_deref());
+        self.hub.send(transport, format!("4{packet}"));
+    }
+
+    /// A new socket: its namespace says where it is from the start.
+    pub(super) fn begin(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        auth: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let Some(namespace) = self.namespace(key) else {
+            return Ok(());
+        };
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        let client = Client {
+            claims: &socket.record.claims,
+            socket: &socket.record.id,
+            auth,
+            now,
+        };
+        let actions = namespace.connect(&client);
+        for action in actions {
+            match action {
+                Action::Join(room) => {
+                    if let Some(socket) = self.hub.sockets.get_mut(key)
+                        && let Stage::Connecting { joins, .. } = &mut socket.stage
+                    {
+                        *joins = joins.saturating_add(1);
+                    }
+                    self.join(sql, now, key, &room, Purpose::Connect, None)?;
+                }
+                Action::Emit { event, args } => self.emit(key, &event, args, true),
+                Action::Ask {
+                    event,
+                    args,
+                    timeout_ms,
+                    tag,
+                } => self.ask_client(now, key, &event, &args, timeout_ms, tag),
+                Action::Leave(_) | Action::Send { .. } | Action::Ack(_) => {}
+            }
+        }
+        self.one_join_less(sql, now, key)
+    }
+
+    /// One of the rooms that a connecting socket waits for has answered; with the last one it is
+    /// connected.
+    pub(super) fn one_join_less(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        let Stage::Connecting { joins, recovery } = &mut socket.stage else {
+            return Ok(());
+        };
+        *joins = joins.saturating_sub(1);
+        if *joins > 0 {
+            return Ok(());
+        }
+        match recovery.take() {
+            Some(Recovery { failed: true, .. }) => self.begin_anew(sql, now, key),
+            recovery => self.connected(sql, key, recovery),
+        }
+    }
+
+    /// CONNECT is answered: what a recovered socket missed, the reply, what came meanwhile.
+    fn connected(
+        &mut self,
+        sql: &dyn Sql,
+        key: SocketKey,
+        recovery: Option<Recovery>,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        socket.stage = Stage::Connected;
+        socket.record.store(sql)?;
+        let held = std::mem::take(&mut socket.held);
+        let (connection, record) = (socket.connection, &socket.record);
+        let (namespace, id) = (record.namespace.clone(), record.id.clone());
+        let pid = record.pid.clone();
+        // All of this arrives or, should the wire be cut before CONNECT, none of it counts.
+        let wants_offsets = socket.recovery;
+        let offset = self.journal.offset(self.journal.last());
+        let offset = wants_offsets.then_some(&*offset);
+        if let Some(Recovery { mut missed, .. }) = recovery {
+            self.hub.sockets.lost.remove(pid.as_deref().unwrap_or(&id));
+            missed.sort_by_key(|(at, ..)| *at);
+            for (_, event, args) in missed {
+                let frames = event_frames(&namespace, None, &event, &args, offset);
+                self.hub.send_each(&[connection], frames);
+            }
+        }
+        let packet = socket_io::encode_connect(&namespace, &id, pid.as_deref());
+        self.hub.send(connection, format!("4{packet}"));
+        for (event, args) in held {
+            let frames = event_frames(&namespace, None, &event, &args, offset);
+            self.hub.send_each(&[connection], frames);
+        }
+        Ok(())
+    }
+
+    // ── What is sent to clients ──────────────────────────────────────────────────────────────────
+
+    /// An event to one socket alone; `kept` for those that a recovery is to bring again.
+    pub(super) fn emit(&mut self, key: SocketKey, event: &str, args: Args, kept: bool) {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return;
+        };
+        let offset = socket.recovery.then(|| {
+            let number = if kept {
+                self.journal.direct(&socket.record.id, event, &args)
+            } else {
+                self.journal.last()
+            };
+            self.journal.offset(number)
+        });
+        if matches!(socket.stage, Stage::Connecting { .. }) {
+            socket.held.push((event.to_owned(), args));
+            return;
+        }
+        let connection = socket.connection;
+        let namespace = &socket.record.namespace;
+        let frames = event_frames(namespace, None, event, &args, offset.as_deref());
+        self.hub.send_each(&[connection], frames);
+    }
+
+    fn ack(&mut self, key: SocketKey, ack: Option<u64>, args: &Args) {
+        let (Some(id), Some(socket)) = (ack, self.hub.sockets.get(key)) else {
+            return;
+        };
+        let encoded = socket_io::encode_ack(&socket.record.namespace, id, args);
+        let connection = socket.connection;
+        self.hub.send_each(&[connection], frames(encoded));
+    }
+
+    /// `{ok: false, error}` to whoever wants an ack, else the event `error`.
+    pub(super) fn refuse(
+        &mut self,
+        key: SocketKey,
+        event: &str,
+        ack: Option<u64>,
+        refusal: &Refusal,
+    ) {
+        self.stats.refusals = self.stats.refusals.saturating_add(1);
+        let (code, message) = (refusal.code, refusal.message.as_str());
+        if ack.is_some() {
+            let error = ErrorObject { code, message };
+            self.ack(key, ack, &Args::of(&NotOkay { ok: false, error }));
+            return;
+        }
+        let event = Some(event);
+        let payload = ErrorEvent {
+            message,
+            code,
+            event,
+        };
+        self.emit(key, "error", Args::of(&payload), false);
+    }
+
+    /// A room's publication to the sockets here that are in it.
+    pub(super) fn deliver(&mut self, room: &RoomName, epoch: &Epoch, publication: &Publication) {
+        let Some(offset) = publication.offset else {
+            return;
+        };
+        let namespace = kind_of(room).namespace();
+        let (mut plain, mut offsets, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, after) in self.hub.sockets.members(room) {
+            let Some(socket) = self.hub.sockets.get(key) else {
+                continue;
+            };
+            let is_own = publication.skip.as_deref() == Some(&socket.record.id);
+            if is_own || after >= offset || socket.record.namespace != namespace {
+                continue;
+            }
+            match &socket.stage {
+                Stage::Connecting { .. } => held.push(key),
+                Stage::Connected if socket.recovery => offsets.push(socket.connection),
+                Stage::Connected => plain.push(socket.connection),
+            }
+        }
+        // In the object's own room there may be nobody who ever asks.
+        let is_numbered =
+            *room != self.room.name || !offsets.is_empty() || self.has_recovery_in(room);
+        let number = if is_numbered {
+            self.journal.publication(room, epoch, offset)
+        } else {
+            self.journal.last()
+        };
+        let text = self.journal.offset(number);
+        let (event, args) = (&publication.event, &publication.args);
+        for (ids, offset) in [(plain, None), (offsets, Some(&*text))] {
+            if !ids.is_empty() {
+                let frames = event_frames(namespace, None, event, args, offset);
+                self.hub.send_each(&ids, frames);
+            }
+        }
+        for key in held {
+            if let Some(socket) = self.hub.sockets.get_mut(key) {
+                socket.held.push((event.clone(), args.clone()));
+            }
+        }
+    }
+
+    fn has_recovery_in(&self, room: &RoomName) -> bool {
+        let mut members = self.hub.sockets.members(room);
+        members.any(|(key, _)| self.hub.sockets.get(key).is_some_and(|s| s.recovery))
+    }
+
+    /// A room's ephemeral event to the sockets here that are in it.
+    pub(super) fn deliver_ephemeral(
+        &mut self,
+        room: &RoomName,
+        event: &str,
+        args: &Args,
+        audience: &Audience,
+    ) {
+        let namespace = kind_of(room).namespace();
+        let (mut plain, mut offsets, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, _) in self.hub.sockets.members(room) {
+            let Some(socket) = self.hub.sockets.get(key) else {
+                continue;
+            };
+            let Record { claims, id, .. } = &socket.record;
+            if socket.record.namespace != namespace || !audience.has(&claims.user, id) {
+                continue;
+            }
+            match &socket.stage {
+                Stage::Connecting { .. } => held.push(key),
+                Stage::Connected if socket.recovery => offsets.push(socket.connection),
+                Stage::Connected => plain.push(socket.connection),
+            }
+        }
+        let text = self.journal.offset(self.journal.last());
+        for (ids, offset) in [(plain, None), (offsets, Some(&*text))] {
+            if !ids.is_empty() {
+                let frames = event_frames(namespace, None, event, args, offset);
+                self.hub.send_each(&ids, frames);
+            }
+        }
+        for key in held {
+            if let Some(socket) = self.hub.sockets.get_mut(key) {
+                socket.held.push((event.to_owned(), args.clone()));
+            }
+        }
+    }
+
+    // ── What clients send ────────────────────────────────────────────────────────────────────────
+
+    fn sent(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        sent: Sent,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        // A client that sends to a room right after it asked to join is in it by then.
+        let waits = socket.joining > 0 || matches!(socket.stage, Stage::Connecting { .. });
+        if !waits {
+            return self.event(sql, now, key, sent);
+        }
+        if socket.waiting.len() >= MAX_HELD_EVENTS {
+            let refusal = Refusal::new(Code::RateLimited, "too many events; slow down");
+            self.refuse(key, &sent.event, sent.ack, &refusal);
+        } else {
+            socket.waiting.push_back(sent);
+        }
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        sent: Sent,
+    ) -> Result<(), StorageError> {
+        let Sent { event, args, ack } = sent;
+        if event == "refresh" {
+            match self.refresh_socket(sql, now, key, &args)? {
+                Ok(()) => self.ack(key, ack, &okay(Nothing {})),
+                Err(refusal) => self.refuse(key, &event, ack, &refusal),
+            }
+            return Ok(());
+        }
+        let (Some(namespace), Some(socket)) = (self.namespace(key), self.hub.sockets.get(key))
+        else {
+            return Ok(());
+        };
+        let client = Client {
+            claims: &socket.record.claims,
+            socket: &socket.record.id,
+            auth: None,
+            now,
+        };
+        match namespace.event(&client, &event, &args) {
+            Ok(actions) => self.act(sql, now, key, &event, ack, actions),
+            Err(refusal) => {
+                self.refuse(key, &event, ack, &refusal);
+                Ok(())
+            }
+        }
+    }
+
+    /// Carries out what a namespace wants; the ack goes with the first action that answers.
+    pub(super) fn act(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        event: &str,
+        ack: Option<u64>,
+        actions: Vec<Action>,
+    ) -> Result<(), StorageError> {
+        let (mut ack, mut answered) = (ack, false);
+        for action in actions {
+            match action {
+                Action::Join(room) => {
+                    answered = true;
+                    let purpose = Purpose::Asked {
+                        event: event.to_owned(),
+                        ack: ack.take(),
+                    };
+                    if let Some(socket) = self.hub.sockets.get_mut(key) {
+                        socket.joining = socket.joining.saturating_add(1);
+                    }
+                    self.join(sql, now, key, &room, purpose, None)?;
+                }
+                Action::Leave(room) => {
+                    answered = true;
+                    let ack = ack.take();
+                    self.leave_asked(sql, now, key, event, ack, &room)?;
+                }
+                Action::Send {
+                    room,
+                    event: name,
+                    args,
+                    id,
+                } => {
+                    answered = true;
+                    let route = Route {
+                        key,
+                        event: event.to_owned(),
+                        ack: ack.take(),
+                    };
+                    self.send_to_room(sql, now, route, &room, name, args, id)?;
+                }
+                Action::Emit { event, args } => self.emit(key, &event, args, true),
+                Action::Ask {
+                    event,
+                    args,
+                    timeout_ms,
+                    tag,
+                } => self.ask_client(now, key, &event, &args, timeout_ms, tag),
+                Action::Ack(args) => {
+                    answered = true;
+                    self.ack(key, ack.take(), &args);
+                }
+            }
+        }
+        if !answered {
+            self.ack(key, ack, &okay(Nothing {}));
+        }
+        Ok(())
+    }
+
+    /// A room has answered an event.
+    pub(super) fn event_answered(&mut self, route: &Route, answer: Result<&Accepted, &Refusal>) {
+        match answer {
+            Ok(accepted) => self.ack(route.key, route.ack, &okay_accepted(accepted)),
+            Err(refusal) => self.refuse(route.key, &route.event, route.ack, refusal),
+        }
+    }
+
+    /// The socket is in a room that its client asked for.
+    pub(super) fn joined_asked(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        room: &RoomName,
+        ack: Option<u64>,
+        joined: &Joined,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        socket.record.store(sql)?;
+        let position = &joined.position;
+        let answer = AtPosition {
+            room: room.as_str(),
+            epoch: position.epoch.as_str(),
+            offset: position.offset,
+        };
+        self.ack(key, ack, &okay(answer));
+        let actions = self.with_client(key, now, |namespace, client| {
+            namespace.joined(client, room, joined)
+        });
+        self.act(sql, now, key, "", None, actions)?;
+        self.join_is_over(sql, now, key)
+    }
+
+    /// What waited for a join goes on.
+    pub(super) fn join_is_over(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        if let Some(socket) = self.hub.sockets.get_mut(key) {
+            socket.joining = socket.joining.saturating_sub(1);
+        }
+        loop {
+            let Some(socket) = self.hub.sockets.get_mut(key) else {
+                return Ok(());
+            };
+            if socket.joining > 0 {
+                return Ok(());
+            }
+            let Some(sent) = socket.waiting.pop_front() else {
+                return Ok(());
+            };
+            self.event(sql, now, key, sent)?;
+        }
+    }
+
+    fn with_client(
+        &self,
+        key: SocketKey,
+        now: Timestamp,
+        ask: impl FnOnce(&dyn Namespace, &Client<'_>) -> Vec<Action>,
+    ) -> Vec<Action> {
+        let (Some(namespace), Some(socket)) = (self.namespace(key), self.hub.sockets.get(key))
+        else {
+            return Vec::new();
+        };
+        let client = Client {
+            claims: &socket.record.claims,
+            socket: &socket.record.id,
+            auth: None,
+            now,
+        };
+        ask(namespace, &client)
+    }
+
+    fn leave_asked(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        event: &str,
+        ack: Option<u64>,
+        room: &RoomName,
+    ) -> Result<(), StorageError> {
+        if !self.take_out(sql, now, key, room)? {
+            let refusal = Refusal::new(Code::NotInRoom, "not in this room");
+            self.refuse(key, event, ack, &refusal);
+            return Ok(());
+        }
+        let room_name = room.as_str();
+        self.ack(key, ack, &okay(InRoom { room: room_name }));
+        let actions = self.with_client(key, now, |n, client| n.left(client, room));
+        self.act(sql, now, key, "", None, actions)
+    }
+
+    /// Takes a socket out of a room; false if it was not in it.
+    fn take_out(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        room: &RoomName,
+    ) -> Result<bool, StorageError> {
+        if !self.hub.sockets.leave(key, room) {
+            return Ok(false);
+        }
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(false);
+        };
+        socket.record.store(sql)?;
+        let user = socket.record.claims.user.clone();
+        self.leave_room(sql, now, room, &user, false)?;
+        Ok(true)
+    }
+
+    /// A new token on the live connection: the same user's. Rooms that it does not open are left.
+    fn refresh_socket(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        args: &Args,
+    ) -> Result<Result<(), Refusal>, StorageError> {
+        #[derive(serde::Deserialize)]
+        struct Refresh {
+            token: String,
+        }
+        let verified = args
+            .read::<Refresh>()
+            .and_then(|Refresh { token }| Ok(self.environment.keys.verify(&token, now)?));
+        let claims = match verified {
+            Ok(claims) => claims,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let open_kinds = self.environment.config.open_kinds.clone();
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(Ok(()));
+        };
+        if claims.user != socket.record.claims.user {
+            return Ok(Err(Refusal::forbidden("the new token names another user")));
+        }
+        let mut out = Vec::new();
+        for (room, membership) in &mut socket.record.rooms {
+            match namespaces::admit(&claims, room, &open_kinds) {
+                Admission::Granted(Access::IfMember) if membership.access != Access::IfMember => {
+                    out.push(room.clone());
+                }
+                Admission::Granted(access) => membership.access = access,
+                Admission::IfMemberOf(_) if membership.access == Access::ByOtherRoom => {}
+                Admission::IfMemberOf(_) | Admission::Refused => out.push(room.clone()),
+            }
+        }
+        socket.record.claims = claims;
+        socket.record.opened_at = now;
+        socket.record.store(sql)?;
+        for room in out {
+            self.put_out(sql, now, key, &room)?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// A socket may not be in a room any more; its client is told.
+    fn put_out(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        room: &RoomName,
+    ) -> Result<(), StorageError> {
+        if self.take_out(sql, now, key, room)? {
+            let refusal = Refusal::forbidden(format!("you are no longer in {room}"));
+            self.refuse(key, "join", None, &refusal);
+            let actions = self.with_client(key, now, |n, client| n.left(client, room));
+            self.act(sql, now, key, "", None, actions)?;
+        }
+        Ok(())
+    }
+
+    /// Puts out a user's sockets that are in a room on this ground alone.
+    pub(super) fn expel_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        user: &UserId,
+        ground: Access,
+    ) -> Result<(), StorageError> {
+        let members: Vec<SocketKey> = self.hub.sockets.members(room).map(|(key, _)| key).collect();
+        for key in members {
+            let Some(socket) = self.hub.sockets.get(key) else {
+                continue;
+            };
+            let access = socket.record.rooms.get(room).map(|m| m.access);
+            if socket.record.claims.user == *user && access == Some(ground) {
+                self.put_out(sql, now, key, room)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Disconnects the sockets here that are in a room, one user's or all; how many.
+    pub(super) fn kick_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        user: Option<&UserId>,
+    ) -> Result<usize, StorageError> {
+        let members: Vec<SocketKey> = self.hub.sockets.members(room).map(|(key, _)| key).collect();
+        let mut count = 0_usize;
+        for key in members {
+            let theirs =
+                self.hub.sockets.get(key).is_some_and(|socket| {
+                    user.is_none_or(|user| socket.record.claims.user == *user)
+                });
+            if theirs {
+                count = count.saturating_add(1);
+                self.disconnect_socket(sql, now, key)?;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Socket.IO's DISCONNECT from our side: its client does not come back by itself.
+    fn disconnect_socket(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let (connection, namespace) = (socket.connection, socket.record.namespace.clone());
+        let sid = socket.record.session.clone();
+        let packet = socket_io::encode_disconnect(&namespace);
+        self.hub.send(connection, format!("4{packet}"));
+        if let Some(session) = self.hub.sessions.get_mut(&sid) {
+            session.sockets.remove(&namespace);
+        }
+        self.end_socket(sql, now, key, false)
+    }
+
+    // ── Questions to clients ─────────────────────────────────────────────────────────────────────
+
+    fn ask_client(
+        &mut self,
+        now: Timestamp,
+        key: SocketKey,
+        event: &str,
+        args: &Args,
+        timeout_ms: u64,
+        tag: String,
+    ) {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return;
+        };
+        let id = socket.next_ask;
+        socket.next_ask = id.saturating_add(1);
+        let until = now.plus(timeout_ms.min(MAX_TIMER_MS));
+        socket.asked.insert(id, Asked { tag, until });
+        let connection = socket.connection;
+        let frames = event_frames(&socket.record.namespace, Some(id), event, args, None);
+        self.hub.send_each(&[connection], frames);
+    }
+
+    fn client_answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        id: u64,
+        answer: Option<&Args>,
+    ) -> Result<(), StorageError> {
+        let socket = self.hub.sockets.get_mut(key);
+        // An answer that comes too late, or twice, is nobody's.
+        let Some(asked) = socket.and_then(|socket| socket.asked.remove(&id)) else {
+            return Ok(());
+        };
+        let actions = self.with_client(key, now, |namespace, client| {
+            namespace.answered(client, &asked.tag, answer)
+        });
+        self.act(sql, now, key, "", None, actions)
+    }
+
+    // ── Ends ─────────────────────────────────────────────────────────────────────────────────────
+
+    /// A socket's wire is gone. It may come back, here or elsewhere.
+    pub(super) fn lose(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        self.say_goodbye(sql, now, key)?;
+        let Some(socket) = self.hub.sockets.remove(key) else {
+            return Ok(());
+        };
+        let mut record = socket.record;
+        for room in record.rooms.keys() {
+            self.leave_room(sql, now, room, &record.claims.user, grace)?;
+        }
+        // Nobody was told of it yet.
+        if matches!(socket.stage, Stage::Connecting { .. }) {
+            return Ok(());
+        }
+        record.lost_at = Some(now);
+        record.store(sql)?;
+        self.hub.sockets.lose(record);
+        Ok(())
+    }
+
+    /// A socket is over for good.
+    fn end_socket(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        self.say_goodbye(sql, now, key)?;
+        let Some(socket) = self.hub.sockets.remove(key) else {
+            return Ok(());
+        };
+        for room in socket.record.rooms.keys() {
+            self.leave_room(sql, now, room, &socket.record.claims.user, grace)?;
+        }
+        socket.record.forget(sql)
+    }
+
+    fn say_goodbye(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let actions = self.with_client(key, now, |n, client| n.disconnect(client));
+        let sends = actions
+            .into_iter()
+            .filter(|a| matches!(a, Action::Send { .. }));
+        self.act(sql, now, key, "disconnect", None, sends.collect())
+    }
+
+    /// Tokens that have run out, and questions that are not waited for any more.
+    pub(super) fn sockets_due(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let (mut expired, mut late) = (Vec::new(), Vec::new());
+        for (key, socket) in &self.hub.sockets.live {
+            if socket.record.closes_at() <= now {
+                expired.push(*key);
+            }
+            let over = socket.asked.iter().filter(|(_, asked)| asked.until <= now);
+            late.extend(over.map(|(id, _)| (*key, *id)));
+        }
+        for (key, id) in late {
+            self.client_answered(sql, now, key, id, None)?;
+        }
+        for key in expired {
+            self.token_expired(sql, now, key)?;
+        }
+        Ok(())
+    }
+
+    /// A socket does not outlive its token. Where it was its session's last one the wire is closed,
+    /// so that its client comes back by itself, with a new token if it has one.
+    fn token_expired(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let sid = socket.record.session.clone();
+        let payload = ErrorEvent {
+            message: "the token has expired",
+            code: Code::TokenExpired,
+            event: None,
+        };
+        self.emit(key, "error", Args::of(&payload), false);
+        let sessions = &self.hub.sessions;
+        if sessions
+            .get(&sid)
+            .is_some_and(|session| session.sockets.len() > 1)
+        {
+            return self.disconnect_socket(sql, now, key);
+        }
+        self.close_session(sql, now, &sid, DisconnectReason::TokenExpired)
+    }
+
+    /// Forgets what was lost too long ago, and old numbers. What was lost before this machine was
+    /// built may have left its rooms untold: they are told now.
+    pub(super) fn forget_lost(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let window = self.environment.config.recovery_window_ms;
+        let kept = |record: &Record| {
+            let since = record.lost_at.unwrap_or(now);
+            let ms = match &record.moved_to {
+                Some(_) => MOVED_SESSION_MS,
+                None if record.pid.is_some() => window.max(LOST_SOCKET_MS),
+                None => LOST_SOCKET_MS,
+            };
+            since.plus(ms) > now
+        };
+        let lost = &self.hub.sockets.lost;
+        let over = lost.iter().filter(|(_, record)| !kept(record));
+        let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
+        for key in over {
+            let Some(record) = self.hub.sockets.lost.remove(&key) else {
+                continue;
+            };
+            record.forget(sql)?;
+            let untold = record.lost_at.is_some_and(|at| at <= self.opened_at);
+            for room in record.rooms.keys().filter(|_| untold) {
+                self.leave_room(sql, now, room, &record.claims.user, false)?;
+            }
+        }
+        let links = &self.hub.links.links;
+        let cutoff = now.minus(window.saturating_add(LOST_SOCKET_MS));
+        self.journal
+            .prune(sql, cutoff, |room| links.contains_key(room))
+    }
+
+    /// The sockets of a room are disconnected, wherever they are; how many users that may be
+    /// elsewhere is not known, so those here are counted.
+    pub(super) fn disconnect_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        user: Option<&UserId>,
+    ) -> Result<usize, StorageError> {
+        let room = self.room.name.clone();
+        let elsewhere = self.room.roster.held_elsewhere(user);
+        let notice = crate::wire::Notice::Disconnect {
+            user: user.cloned(),
+        };
+        self.room.links.tell(notice, self.room.head());
+        let here = self.kick_sockets(sql, now, &room, user)?;
+        Ok(here.saturating_add(elsewhere))
+    }
+}
+
+/// The frames of an event: Engine.IO messages.
+pub(super) fn event_frames(
+    namespace: &str,
+    id: Option<u64>,
+    event: &str,
+    args: &Args,
+    offset: Option<&str>,
+) -> Vec<Frame> {
+    frames(socket_io::encode_event(namespace, id, event, args, offset))
+}
+
+fn frames(encoded: socket_io::Encoded) -> Vec<Frame> {
+    let text = Frame::from(format!("4{}", encoded.text));
+    let attachments = encoded.attachments.into_iter().map(Frame::from);
+    std::iter::once(text).chain(attachments).collect()
+}
+
+fn session_is_full(sockets: Option<usize>) -> bool {
+    sockets.is_none_or(|sockets| sockets >= MAX_NAMESPACES)
+}
+
+/// Whoever connects to an open namespace.
+fn anybody() -> Claims {
+    Claims {
+        user: UserId::integer(0),
+        name: None,
+        role: None,
+        rooms: Vec::new(),
+        rooms_read: Vec::new(),
+        expires_at: Timestamp(8_640_000_000_000_000),
+    }
+}

@@ -1,0 +1,185 @@
+//! The room's end of its links: the lobbies (and other objects) whose Socket.IO sockets have joined,
+//! and what each must still be told. One request a link and turn; while one is under way the next
+//! turn's notices wait for it. A push that fails is not sent again as it was: the lobby is told the
+//! newest offset and pulls what it missed.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::{
+    limits::{LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES},
+    names::{Offset, RoomName, Timestamp},
+    storage::{Sql, StorageError, text},
+    wire::Notice,
+};
+
+#[derive(Debug, Default)]
+struct Link {
+    pending: Vec<Rc<Notice>>,
+    in_flight: bool,
+    /// What is under way and must arrive even if this push does not.
+    carried: Vec<Rc<Notice>>,
+    attempts: u32,
+    not_before: Timestamp,
+    /// How many notices it was ever given, and how many of those are through.
+    given: u64,
+    through: u64,
+    /// What `through` will be when the push that is under way is.
+    through_then: u64,
+}
+
+/// The links.
+#[derive(Debug, Default)]
+pub struct Links {
+    links: BTreeMap<RoomName, Link>,
+}
+
+/// One push: the same notices to all these objects.
+#[derive(Debug, Clone)]
+pub struct Push {
+    /// To whom.
+    pub objects: Vec<RoomName>,
+    /// What, in order.
+    pub notices: Vec<Rc<Notice>>,
+}
+
+impl Links {
+    /// Reads the stored links.
+    pub fn load(sql: &dyn Sql) -> Result<Self, StorageError> {
+        let mut links = Self::default();
+        for row in sql.run("SELECT object FROM links", &[])? {
+            let object =
+                RoomName::parse(row.text(0, "link")?).map_err(|_| StorageError::Corrupt("link"))?;
+            links.links.insert(object, Link::default());
+        }
+        Ok(links)
+    }
+
+    /// `object` has sockets here from now on.
+    pub fn add(&mut self, sql: &dyn Sql, object: &RoomName) -> Result<(), StorageError> {
+        if !self.links.contains_key(object) {
+            sql.run(
+                "INSERT INTO links (object) VALUES (?)",
+                &[text(object.as_str())],
+            )?;
+            self.links.insert(object.clone(), Link::default());
+        }
+        Ok(())
+    }
+
+    /// `object` has none any more.
+    pub fn remove(&mut self, sql: &dyn Sql, object: &RoomName) -> Result<(), StorageError> {
+        if self.links.remove(object).is_some() {
+            sql.run(
+                "DELETE FROM links WHERE object = ?",
+                &[text(object.as_str())],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Whether nobody is linked.
+    pub fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    /// Tells everyone who is linked.
+    pub fn tell(&mut self, notice: Notice, head: Offset) {
+        if self.links.is_empty() {
+            return;
+        }
+        let notice = Rc::new(notice);
+        for link in self.links.values_mut() {
+            link.pending.push(Rc::clone(&notice));
+            link.given = link.given.saturating_add(1);
+            if link.pending.len() > MAX_LINK_NOTICES {
+                link.collapse(head);
+            }
+        }
+    }
+
+    /// What goes out now: links that get the same share one push.
+    pub fn pushes(&mut self, now: Timestamp) -> Vec<Push> {
+        let mut pushes: Vec<Push> = Vec::new();
+        for (object, link) in &mut self.links {
+            if link.in_flight || link.pending.is_empty() || link.not_before > now {
+                continue;
+            }
+            link.in_flight = true;
+            link.through_then = link.given;
+            let notices = std::mem::take(&mut link.pending);
+            let must = notices.iter().filter(|notice| notice.must_arrive());
+            link.carried = must.cloned().collect();
+            let same = |push: &&mut Push| {
+                push.notices.len() == notices.len()
+                    && push
+                        .notices
+                        .iter()
+                        .zip(&notices)
+                        .all(|(a, b)| Rc::ptr_eq(a, b))
+            };
+            match pushes.iter_mut().find(same) {
+                Some(push) => push.objects.push(object.clone()),
+                None => pushes.push(Push {
+                    objects: vec![object.clone()],
+                    notices,
+                }),
+            }
+        }
+        pushes
+    }
+
+    /// `object` has the push, or it failed and is tried again later.
+    pub fn pushed(&mut self, now: Timestamp, object: &RoomName, arrived: bool, head: Offset) {
+        let Some(link) = self.links.get_mut(object) else {
+            return;
+        };
+        link.in_flight = false;
+        let carried = std::mem::take(&mut link.carried);
+        if arrived {
+            link.through = link.through_then;
+            link.attempts = 0;
+            link.not_before = Timestamp::default();
+            return;
+        }
+        let wait = LINK_RETRY_MS.saturating_mul(2_u64.saturating_pow(link.attempts.min(16)));
+        link.not_before = now.plus(wait.min(LINK_MAX_RETRY_MS));
+        link.attempts = link.attempts.saturating_add(1);
+        link.pending.splice(0..0, carried);
+        link.collapse(head);
+    }
+
+    /// What every link was given by now and does not have yet.
+    pub fn outstanding(&self) -> BTreeMap<RoomName, u64> {
+        let behind = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.through < link.given);
+        behind
+            .map(|(object, link)| (object.clone(), link.given))
+            .collect()
+    }
+
+    /// Whether `object` has all of its first `given` notices, or is gone.
+    pub fn has(&self, object: &RoomName, given: u64) -> bool {
+        self.links
+            .get(object)
+            .is_none_or(|link| link.through >= given)
+    }
+
+    /// When to try again.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.links
+            .values()
+            .filter(|link| !link.in_flight && !link.pending.is_empty())
+            .map(|link| link.not_before)
+            .min()
+    }
+}
+
+impl Link {
+    fn collapse(&mut self, head: Offset) {
+        self.pending.retain(|notice| notice.must_arrive());
+        self.pending.push(Rc::new(Notice::Head(head)));
+    }
+}

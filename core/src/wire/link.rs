@@ -1,0 +1,243 @@
+//! What goes over a link: between the object that holds a Socket.IO socket (a lobby, or another
+//! room) and the Room that the socket has joined.
+//!
+//! ```text
+//! lobby → room   Request::Link { from, ops }     answered by LinkAnswers, one for each op
+//! room → lobby   Request::Push { room, epoch, notices }     answered by Pushed
+//! lobby → lobby  Request::Recover { … }          answered by Recovered
+//! ```
+//!
+//! Each direction has one request under way at most, so what it carries is in order.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Accepted, Access};
+use crate::{
+    auth::Claims,
+    error::Refusal,
+    event::{Args, Publication},
+    names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
+};
+
+/// What a lobby asks of a room, for one of its sockets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// A socket joins.
+    Join {
+        /// Whose it is.
+        user: UserId,
+        /// The user's name, to show.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// What the policy said.
+        access: Access,
+        /// Where the socket was before it was cut: what came since is wanted too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<StreamPosition>,
+        /// Whether it wants to know who is here.
+        people: bool,
+    },
+    /// The lobby's last socket of this user has left.
+    Leave {
+        /// Who.
+        user: UserId,
+        /// Whether it was cut, and may be back in a moment.
+        grace: bool,
+        /// The lobby has no socket here any more: the link ends.
+        last: bool,
+    },
+    /// A socket sends an event.
+    Event {
+        /// Whose token it is, without the grants.
+        claims: Box<Claims>,
+        /// What that gave when the socket joined.
+        access: Access,
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+        /// The sender's message id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        /// Which socket.
+        socket: String,
+    },
+    /// The lobby noticed a gap and wants what it missed.
+    Pull {
+        /// The last that it has.
+        since: StreamPosition,
+    },
+}
+
+/// A room's answer to one [`Op`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpAnswer {
+    /// Joined, or pulled.
+    Joined(Joined),
+    /// Accepted.
+    Accepted(Accepted),
+    /// Nothing to say.
+    Done,
+    /// No.
+    Refused(Refusal),
+}
+
+/// Where a room stands for somebody who came in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Joined {
+    /// The newest publication.
+    pub position: StreamPosition,
+    /// Who is here, as clients see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub people: Option<Box<RawValue>>,
+    /// What came after the `since` that was given; none where that cannot be given whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Vec<Publication>>,
+}
+
+/// The answers to the ops of one [`super::Request::Link`], in their order.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LinkAnswers {
+    /// One for each.
+    pub answers: Vec<OpAnswer>,
+}
+
+/// Who is to get an event that is not for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audience {
+    /// Not this socket: it sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub except_socket: Option<String>,
+    /// Not these users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except_users: Vec<UserId>,
+    /// This user alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_user: Option<UserId>,
+}
+
+impl Audience {
+    /// Whether `user`'s `socket` is to get it.
+    pub fn has(&self, user: &UserId, socket: &str) -> bool {
+        self.except_socket.as_deref() != Some(socket)
+            && !self.except_users.contains(user)
+            && self.only_user.as_ref().is_none_or(|only| only == user)
+    }
+}
+
+/// What a room tells the lobbies that are linked to it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Notice {
+    /// A publication.
+    Publication(Rc<Publication>),
+    /// An event without a place in the log.
+    Ephemeral {
+        /// Its name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+        /// Who gets it.
+        audience: Audience,
+    },
+    /// The newest offset, where the publications themselves could not be brought: they are pulled.
+    Head(Offset),
+    /// This user may not be here any more, if they are here on this ground alone.
+    Expel {
+        /// Who.
+        user: UserId,
+        /// The ground.
+        ground: Access,
+    },
+    /// A backend disconnects this user's sockets in the room, or everyone's.
+    Disconnect {
+        /// Whose.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    },
+}
+
+impl Notice {
+    /// Whether it must arrive even when it is late.
+    pub const fn must_arrive(&self) -> bool {
+        matches!(self, Self::Expel { .. } | Self::Disconnect { .. })
+    }
+}
+
+/// The answer to a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// Whether the lobby has sockets in that room; if not, the link is no more.
+    pub linked: bool,
+}
+
+/// A session that a client wants to go on with, asked of the object that held it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recover {
+    /// The session's secret.
+    pub pid: String,
+    /// The last offset that the client saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<String>,
+    /// Whose token asks.
+    pub user: UserId,
+    /// In which namespace.
+    pub namespace: String,
+    /// Which object takes it over.
+    pub to: RoomName,
+}
+
+/// What is left of a session for whoever goes on with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Remains {
+    /// The Socket.IO socket's id.
+    pub sid: String,
+    /// The number of the offset that the client came with, by the object that held it.
+    pub number: u64,
+    /// The rooms it was in, and how far it had come in each.
+    pub rooms: Vec<(RoomName, StreamPosition)>,
+    /// What was sent to it alone and has not arrived.
+    pub missed: Vec<Direct>,
+}
+
+/// An event to one socket alone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Direct {
+    /// When it was sent.
+    pub at: Timestamp,
+    /// Its name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
+}
+
+/// The answer to [`Recover`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recovered {
+    /// There it is.
+    Found(Box<Remains>),
+    /// It went to that object.
+    Moved(RoomName),
+    /// It is over, never was, or is another's.
+    Gone,
+}
+
+impl Pushed {
+    /// As it is answered.
+    pub fn to_json(self) -> String {
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+}
+
+impl Recovered {
+    /// As it is answered.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
