@@ -120,12 +120,12 @@ fn plain_sentence(error: &serde_json::Error) -> String {
 }
 
 /// A raw value from JSON that we wrote ourselves.
-fn raw(json: String) -> Box<RawValue> {
+pub(crate) fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).unwrap_or_default()
 }
 
 /// How deep arrays and objects nest. One pass; short texts cannot nest deep and skip it.
-fn depth(json: &str) -> usize {
+pub(crate) fn depth(json: &str) -> usize {
     if json.len() <= MAX_JSON_DEPTH {
         return 0;
     }

@@ -23,6 +23,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod engine_io;
 pub mod error;
 pub mod event;
 pub mod hub;
@@ -31,6 +32,7 @@ pub mod names;
 pub mod namespaces;
 pub mod object;
 pub mod room;
+pub mod socket_io;
 pub mod storage;
 pub mod twilio;
 pub mod wire;

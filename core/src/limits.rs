@@ -15,6 +15,13 @@ pub const MAX_CLIENT_ID_LEN: usize = 64;
 pub const MAX_EVENT_NAME_LEN: usize = 128;
 /// How deep an event's data may nest. Every JSON parser we know of takes 64 levels.
 pub const MAX_JSON_DEPTH: usize = 64;
+/// Packets in one polling body. A client that was away flushes its whole buffer in one; the smallest
+/// packet takes two bytes of it, so without a limit 1 MB would be 500,000 packets in one turn.
+pub const MAX_PAYLOAD_PACKETS: usize = 10_000;
+/// Binary attachments of one Socket.IO packet, as in socket.io-parser.
+pub const MAX_ATTACHMENTS: usize = 10;
+/// An acknowledgement's id: what JavaScript's numbers count up to without gaps, 2^53 − 1.
+pub const MAX_ACK_ID: u64 = (1 << 53) - 1;
 /// Grants in one token: with 128 bytes each they stay well under a 16 KiB header.
 pub const MAX_GRANTS: usize = 100;
 /// A token, in bytes: what fits the usual 16 KiB limit on all headers together.

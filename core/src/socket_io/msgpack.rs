@@ -1,0 +1,1 @@
+//! The format of `socket.io-msgpack-parser`.
