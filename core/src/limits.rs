@@ -15,6 +15,13 @@ pub const MAX_CLIENT_ID_LEN: usize = 64;
 pub const MAX_EVENT_NAME_LEN: usize = 128;
 /// How deep an event's data may nest. Every JSON parser we know of takes 64 levels.
 pub const MAX_JSON_DEPTH: usize = 64;
+/// Packets in one polling body. A client that was away flushes its whole buffer in one; the smallest
+/// packet takes two bytes of it, so without a limit 1 MB would be 500,000 packets in one turn.
+pub const MAX_PAYLOAD_PACKETS: usize = 10_000;
+/// Binary attachments of one Socket.IO packet, as in socket.io-parser.
+pub const MAX_ATTACHMENTS: usize = 10;
+/// An acknowledgement's id: what JavaScript's numbers count up to without gaps, 2^53 − 1.
+pub const MAX_ACK_ID: u64 = (1 << 53) - 1;
 /// Grants in one token: with 128 bytes each they stay well under a 16 KiB header.
 pub const MAX_GRANTS: usize = 100;
 /// A token, in bytes: what fits the usual 16 KiB limit on all headers together.
@@ -108,12 +115,5 @@ pub const CLOSED_SESSION_MS: u64 = 5_000;
 pub const MAX_JOURNAL_ROW_BYTES: usize = 1_500_000;
 /// A session that went to another object is pointed at from its first one for so long.
 pub const MOVED_SESSION_MS: u64 = 24 * 60 * 60 * 1000;
-/// Packets in one polling body. A client that was away flushes its whole buffer in one; the smallest
-/// packet takes two bytes of it, so without a limit 1 MB would be 500,000 packets in one turn.
-pub const MAX_PAYLOAD_PACKETS: usize = 10_000;
-/// Binary attachments of one Socket.IO packet, as in socket.io-parser.
-pub const MAX_ATTACHMENTS: usize = 10;
-/// An acknowledgement's id: what JavaScript's numbers count up to without gaps, 2^53 − 1.
-pub const MAX_ACK_ID: u64 = (1 << 53) - 1;
 /// What is lost is kept at least so long, recoverable or not: its rooms are told again that it left.
 pub const LOST_SOCKET_MS: u64 = 30_000;

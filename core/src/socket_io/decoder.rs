@@ -40,10 +40,11 @@ impl Decoder {
             .checked_sub(text.len())
             .ok_or(DecodeError::TooLarge(max_bytes))?;
         let (header, json) = Header::read(text)?;
-        let packet = payload::packet(header.kind, header.namespace.clone(), header.id, json)?;
         let Some(expected) = header.attachments else {
-            return Ok(Some(packet));
+            return payload::packet(header.kind, header.namespace, header.id, json).map(Some);
         };
+        // What is wrong with the text is said now, not behind its attachments.
+        let packet = payload::packet(header.kind, header.namespace.clone(), header.id, json)?;
         let placeholders = binary::placeholders(json, expected)?;
         if expected == 0 {
             return Ok(Some(packet));

@@ -1,6 +1,6 @@
 //! A packet's JSON, made into what its type takes. Both encodings end here.
 
-use std::{borrow::Cow, fmt};
+use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -22,7 +22,6 @@ pub(super) fn packet(
     if depth(json) > MAX_JSON_DEPTH.saturating_add(1) {
         return Err(DecodeError::TooDeep);
     }
-    let json = &*one_line(json);
     match (kind, id) {
         (Kind::Connect | Kind::Disconnect, Some(_)) | (Kind::Ack, None) => Err(DecodeError::AckId),
         (Kind::Connect, None) => Ok(Packet::Connect {
@@ -48,12 +47,13 @@ pub(super) fn packet(
     }
 }
 
-/// A newline can only stand between tokens, and a plain socket gets one object a line.
-fn one_line(json: &str) -> Cow<'_, str> {
-    if json.bytes().any(|b| matches!(b, b'\n' | b'\r')) {
-        json.replace(['\n', '\r'], " ").into()
+/// What is valid already, brought onto one line: a newline can only stand between tokens, and a
+/// plain socket gets one object a line.
+fn one_line(json: &RawValue) -> Box<RawValue> {
+    if json.get().bytes().any(|b| matches!(b, b'\n' | b'\r')) {
+        raw(json.get().replace(['\n', '\r'], " "))
     } else {
-        json.into()
+        json.to_owned()
     }
 }
 
@@ -64,7 +64,7 @@ fn auth(json: &str) -> Result<Option<Box<RawValue>>, DecodeError> {
     }
     let auth: &RawValue = serde_json::from_str(json).map_err(|_| OBJECT)?;
     if auth.get().starts_with('{') {
-        Ok(Some(auth.to_owned()))
+        Ok(Some(one_line(auth)))
     } else {
         Err(OBJECT)
     }
@@ -79,11 +79,11 @@ fn event(json: &str) -> Result<(String, Args), DecodeError> {
         return Err(DecodeError::ReservedEvent(name));
     }
     let args = match (elements.count, elements.second) {
-        (2, Some(one)) => Args::One(one.to_owned()),
+        (2, Some(one)) => Args::One(one_line(one)),
         (0..=1, _) => Args::none(),
         _ => {
             let rest = behind_first(json, first).ok_or(EVENT)?;
-            Args::Array(raw(format!("[{rest}")))
+            Args::Array(one_line(&raw(format!("[{rest}"))))
         }
     };
     Ok((name, args))
@@ -94,13 +94,13 @@ fn ack(json: &str) -> Result<Args, DecodeError> {
     let elements: Elements<'_> = serde_json::from_str(json).map_err(|_| ARRAY)?;
     Ok(match (elements.count, elements.first) {
         (0, _) => Args::none(),
-        (1, Some(one)) => Args::One(one.to_owned()),
-        _ => Args::Array(raw(json.to_owned())),
+        (1, Some(one)) => Args::One(one_line(one)),
+        _ => Args::Array(one_line(&raw(json.to_owned()))),
     })
 }
 
 /// A string, or a number as JavaScript would write it (all but the very large and small).
-fn event_name(json: &str) -> Option<String> {
+pub(super) fn event_name(json: &str) -> Option<String> {
     if json.starts_with('"') {
         return serde_json::from_str(json).ok();
     }
