@@ -312,15 +312,22 @@ export async function rawConnect(t, server, claims, { namespace = "", query, hea
   client.connect = JSON.parse(reply.slice(2 + prefix.length));
   /** The events so far, as `[name, ...args]`. */
   client.events = () => client.frames.filter((frame) => frame.startsWith(`42${prefix}[`)).map((frame) => JSON.parse(frame.slice(2 + prefix.length)));
+  const waiting = new Map();
+  client.socket.on("message", (data, binary) => {
+    const [, id, json] = (!binary && data.toString().match(`^43${prefix}(\\d+)(.*)$`)) || [];
+    waiting.get(id)?.(JSON.parse(json)[0]);
+    waiting.delete(id);
+  });
   let acks = 0;
   /** Sends an event and gives its ack. */
-  client.askRaw = async (...args) => {
-    const id = ++acks;
-    client.send(`42${prefix}${id}${JSON.stringify(args)}`);
-    const ack = `43${prefix}${id}`;
-    const frame = await client.frame((frame) => frame.startsWith(`${ack}[`), 20_000);
-    return JSON.parse(frame.slice(ack.length))[0];
-  };
+  client.askRaw = (...args) =>
+    new Promise((resolve, reject) => {
+      const id = String(++acks);
+      waiting.set(id, resolve);
+      client.send(`42${prefix}${id}${JSON.stringify(args)}`);
+      client.closed.then(() => reject(new Error(`closed before the ack of ${JSON.stringify(args)}`)));
+      setTimeout(() => waiting.has(id) && reject(new Error(`no ack of ${JSON.stringify(args)}`)), 20_000).unref();
+    });
   return client;
 }
 
