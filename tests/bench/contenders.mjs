@@ -17,7 +17,7 @@ export const contenders = [
   { name: "Dialtone, plain WebSocket (logged, deduplicated, acked)", start: dialtone },
 ];
 
-async function rawJs(port, log) {
+export async function rawJs(port, log) {
   const dir = mkdtempSync(join(tmpdir(), "dialtone-bench-"));
   mkdirSync(join(dir, "storage"));
   copyFileSync(join(ROOT, "tests/bench/contenders/raw-js.mjs"), join(dir, "index.js"));
@@ -51,7 +51,7 @@ const main :Workerd.Worker = (
   return { pid: child.pid, url: () => `ws://127.0.0.1:${port}/`, stop };
 }
 
-async function dialtone(port) {
+export async function dialtone(port) {
   const vars = [`JWT_SECRET=${SECRET}`, "RATE_EVENTS_PER_SECOND=1000000", "RATE_BURST=1000000"];
   const args = [join(ROOT, "tests/tools/serve.mjs"), "--port", String(port), ...vars.flatMap((pair) => ["--var", pair])];
   const child = spawn(node22(), args, { stdio: ["ignore", "pipe", "inherit"] });
@@ -65,7 +65,19 @@ async function dialtone(port) {
   return { pid, url: (n) => `ws://127.0.0.1:${port}/rooms/bench:1?token=${token(`u${n}`)}`, stop };
 }
 
-function token(sub) {
+/** Node's own Socket.IO server, in a process of its own. */
+export async function nodeSocketIo(port) {
+  const child = spawn(node22(), [join(ROOT, "tests/bench/contenders/socket-io.mjs"), String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+  await once(createInterface(child.stdout), "line");
+  const stop = async () => {
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  };
+  return { pid: child.pid, url: () => `http://127.0.0.1:${port}`, stop };
+}
+
+/** A token for every room of the benchmark. */
+export function token(sub) {
   const part = (json) => Buffer.from(JSON.stringify(json)).toString("base64url");
   const signed = `${part({ alg: "HS256" })}.${part({ sub, rooms: ["bench:*"], exp: Math.floor(Date.now() / 1000) + 3600 })}`;
   return `${signed}.${createHmac("sha256", SECRET).update(signed).digest("base64url")}`;

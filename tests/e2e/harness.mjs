@@ -9,6 +9,8 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
+import { io as connect48 } from "socket.io-client";
+import { io as connect44 } from "socket.io-client-4-4";
 import WebSocket from "ws";
 import { node22, ROOT } from "../tools/tools.mjs";
 
@@ -171,6 +173,167 @@ export async function join(t, server, room, claims, { query = {}, ...options } =
   await client.opened();
   await client.event("presence_state");
   return client;
+}
+
+// ── Socket.IO ────────────────────────────────────────────────────────────────────────────────────
+
+/** Stock clients: today's, and one from before `emitWithAck`, `retries` and connection state recovery. */
+export const STOCK_CLIENTS = { 4.8: connect48, 4.4: connect44 };
+
+/** A socket of a stock socket.io-client that remembers what it heard, and waits for some. */
+export class SocketIo {
+  /** `{event, args}`, in order. With recovery the client leaves the offset among the arguments, as the last. */
+  heard = [];
+  #waiting = new Set();
+
+  constructor(socket) {
+    this.socket = socket;
+    socket.onAny((event, ...args) => {
+      this.heard.push({ event, args });
+      for (const check of this.#waiting) check();
+    });
+  }
+
+  /** Connected, or the client's own error, with `data` as the server sent it. */
+  connected() {
+    if (this.socket.connected) return Promise.resolve(this);
+    return new Promise((resolve, reject) => {
+      this.socket.once("connect", () => resolve(this));
+      this.socket.once("connect_error", reject);
+    });
+  }
+
+  /** The next `disconnect`'s reason. */
+  disconnected() {
+    return new Promise((resolve) => this.socket.once("disconnect", resolve));
+  }
+
+  /** Sends an event and gives its ack. */
+  ask(event, ...args) {
+    return new Promise((resolve, reject) => {
+      const settle = (error, answer) => (error ? reject(new Error(`no ack of ${event} ${JSON.stringify(args)}`)) : resolve(answer));
+      this.socket.timeout(20_000).emit(event, ...args, settle);
+    });
+  }
+
+  /** The first argument of the first such event, past or to come, for which `wanted` is true. */
+  async event(name, wanted = () => true, ms = 10_000) {
+    let timer;
+    const found = new Promise((resolve, reject) => {
+      const check = () => {
+        const one = this.heard.find(({ event, args }) => event === name && wanted(args[0], args));
+        if (one === undefined) return;
+        this.#waiting.delete(check);
+        resolve(one.args[0]);
+      };
+      this.#waiting.add(check);
+      timer = setTimeout(() => reject(new Error(`no such ${name} (${wanted}) among ${JSON.stringify(this.heard)}`)), ms);
+      check();
+    });
+    return found.finally(() => clearTimeout(timer));
+  }
+
+  /** The first argument of every such event so far. */
+  all(name) {
+    return this.heard.filter(({ event }) => event === name).map(({ args }) => args[0]);
+  }
+
+  /** Another namespace over the same connection, connected. */
+  namespace(name, options) {
+    return new SocketIo(this.socket.io.socket(name, { auth: this.socket.auth, ...options })).connected();
+  }
+
+  /** The lobby or room that holds the connection: what its Engine.IO session id begins with. */
+  get home() {
+    const { id } = this.socket.io.engine;
+    return id.slice(0, id.lastIndexOf("."));
+  }
+
+  /** Ends the TCP connection with no word to either side, as a dead network does. WebSocket only. */
+  cut() {
+    this.socket.io.engine?.transport?.ws?.terminate();
+  }
+
+  close() {
+    this.socket.io.reconnection(false);
+    this.socket.io.engine?.close();
+    this.socket.disconnect();
+  }
+}
+
+/**
+ * A stock client as the holder of `claims` (no token where they are undefined), not awaited. It does not reconnect
+ * unless told to. `version` is one of `STOCK_CLIENTS`; other options go to it. Closed when `t` is over.
+ */
+export function io(t, server, claims, { namespace = "/", version = "4.8", transports = ["websocket"], ...options } = {}) {
+  const auth = claims && { token: typeof claims === "string" ? claims : token(claims) };
+  const socket = STOCK_CLIENTS[version](server.url + namespace, { auth, transports, forceNew: true, reconnection: false, ...options });
+  const client = new SocketIo(socket);
+  t.after(() => client.close());
+  return client;
+}
+
+/** `io`, connected, upgraded where there is an upgrade to come. */
+export async function ioConnected(t, server, claims, options) {
+  const client = await io(t, server, claims, options).connected();
+  const { engine } = client.socket.io;
+  const [first, ...rest] = options?.transports ?? ["websocket"];
+  if (first === "polling" && rest.length > 0) await eventually("the upgrade", () => engine.transport.name === "websocket");
+  return client;
+}
+
+/** What Engine.IO's polling transport does, by hand: `{sid, …}`, and requests that say what came back. */
+export async function handshake(server, query = {}, headers = {}) {
+  const { status, text } = await engine(server, "GET", query, { headers });
+  if (status !== 200) throw new Error(`handshake: ${status} ${text}`);
+  return JSON.parse(text.slice(1));
+}
+
+/** One request to `/socket.io/`: `{status, headers, text}`. `query` wins over EIO=4, polling; `undefined` leaves one out. */
+export async function engine(server, method, query = {}, { headers = {}, body, signal } = {}) {
+  const response = await fetch(`${server.url}/socket.io/?${engineQuery("polling", query)}`, { method, headers, body, signal });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+/** A bare WebSocket on `/socket.io/`: a `Client` whose frames are packets as text. */
+export function engineSocket(t, server, query = {}, options = {}) {
+  const client = new Client(`${server.ws}/socket.io/?${engineQuery("websocket", query)}`, options);
+  t.after(() => client.socket.terminate());
+  return client;
+}
+
+/** A bare WebSocket that has connected to a namespace: `client.connect` is the CONNECT reply's payload. */
+export async function rawConnect(t, server, claims, { namespace = "", query, headers, pid, offset, extra } = {}) {
+  const client = engineSocket(t, server, query, { headers });
+  await client.opened();
+  const prefix = namespace && `${namespace},`;
+  client.send(`40${prefix}${JSON.stringify({ token: token(claims), pid, offset, ...extra })}`);
+  const reply = await client.frame((frame) => frame.startsWith(`40${prefix}`) || frame.startsWith(`44${prefix}`));
+  client.connect = JSON.parse(reply.slice(2 + prefix.length));
+  /** The events so far, as `[name, ...args]`. */
+  client.events = () => client.frames.filter((frame) => frame.startsWith(`42${prefix}[`)).map((frame) => JSON.parse(frame.slice(2 + prefix.length)));
+  const waiting = new Map();
+  client.socket.on("message", (data, binary) => {
+    const [, id, json] = (!binary && data.toString().match(`^43${prefix}(\\d+)(.*)$`)) || [];
+    waiting.get(id)?.(JSON.parse(json)[0]);
+    waiting.delete(id);
+  });
+  let acks = 0;
+  /** Sends an event and gives its ack. */
+  client.askRaw = (...args) =>
+    new Promise((resolve, reject) => {
+      const id = String(++acks);
+      waiting.set(id, resolve);
+      client.send(`42${prefix}${id}${JSON.stringify(args)}`);
+      client.closed.then(() => reject(new Error(`closed before the ack of ${JSON.stringify(args)}`)));
+      setTimeout(() => waiting.has(id) && reject(new Error(`no ack of ${JSON.stringify(args)}`)), 20_000).unref();
+    });
+  return client;
+}
+
+function engineQuery(transport, query) {
+  const all = { EIO: "4", transport, ...query };
+  return new URLSearchParams(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -29,6 +29,7 @@ export async function build({ outDir = "build", cargoArgs = [], force = false, l
   log("build: compiling with worker-build…");
   rmSync(stamp, { force: true }); // what is interrupted from here on is not up to date
   await run(cargoTools.workerBuild().command, ["--release", "--out-dir", outDir, "--", ...cargoArgs], {
+    stdio: ["ignore", 2, 2], // stdout may be promised to something else (serve:conformance)
     env: toolEnv({ WASM_BINDGEN_BIN: cargoTools.wasmBindgen().command, WASM_OPT_BIN: wasmOpt(), ESBUILD_BIN: esbuild() }),
   });
   for (const name of RESULTS) {

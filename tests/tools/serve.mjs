@@ -104,7 +104,8 @@ function npmIsGone(stop) {
   return watch;
 }
 
-function parseCommandLine(args) {
+/** The options that `serve` takes, from the command line. */
+export function parseCommandLine(args) {
   const { values } = parseArgs({
     args,
     options: {
@@ -126,10 +127,13 @@ function parseCommandLine(args) {
   return { port, persist: values.persist, vars: [...vars], buildDir: values.build, verbose: values.verbose };
 }
 
+/** The one line of stdout. */
+export const sayListening = (port) => console.log(`listening on http://127.0.0.1:${port}`);
+
 main(import.meta.url, async (args) => {
   const options = parseCommandLine(args);
   if (!["index.js", "index_bg.wasm"].every((name) => existsSync(join(ROOT, options.buildDir, name)))) {
     throw new Complaint("There is no build to serve: run `npm run build` first.");
   }
-  process.exitCode = await serve({ ...options, onListening: (port) => console.log(`listening on http://127.0.0.1:${port}`) });
+  process.exitCode = await serve({ ...options, onListening: sayListening });
 });
