@@ -66,8 +66,6 @@ pub const MAX_WEBHOOK_PARAMETERS: usize = 1_000;
 pub const MAX_MEDIA: usize = 10;
 /// A person who dropped counts as present for so long, so that a reconnect does not flash.
 pub const PRESENCE_GRACE_MS: u64 = 5_000;
-/// A lobby that does not renew its roster entries within this loses them (no ghosts).
-pub const ROSTER_LEASE_MS: u64 = 90_000;
 /// `typing` is over by itself after this.
 pub const TYPING_MS: u64 = 3_000;
 /// A timer up to this long may live in memory; anything longer is an alarm (DESIGN §3.7).
@@ -117,3 +115,6 @@ pub const MAX_JOURNAL_ROW_BYTES: usize = 1_500_000;
 pub const MOVED_SESSION_MS: u64 = 24 * 60 * 60 * 1000;
 /// What is lost is kept at least so long, recoverable or not: its rooms are told again that it left.
 pub const LOST_SOCKET_MS: u64 = 30_000;
+/// Publications of a room that are remembered while a join to it is not answered; one that is answered
+/// later still comes back by recovery.
+pub const MAX_RECENT_PUBLICATIONS: usize = 1_000;

@@ -132,6 +132,8 @@ const V1: &[&str] = &[
 
 /// Socket.IO: the hub's tables, and the room's links.
 const V2: &[&str] = &[
+    // Its entries have another shape now. Nobody is here while a new version starts.
+    "DELETE FROM roster",
     // The Socket.IO socket that sent the event and does not get it itself.
     "ALTER TABLE log ADD COLUMN skip TEXT",
     // The other objects whose sockets have joined this room.

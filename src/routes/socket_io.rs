@@ -70,6 +70,9 @@ async fn answer(
 ) -> Result<Response, Answer> {
     let environment = environment(env)?;
     let config = &environment.config;
+    if !origin_allowed {
+        return Err(Error::Forbidden.into());
+    }
     let sid = query(request, "sid");
     let method = engine_io::check_request(&engine_io::RequestLine {
         method: &request.inner().method(),
@@ -79,9 +82,6 @@ async fn answer(
         is_upgrade: header(request, "upgrade")
             .is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")),
     })?;
-    if !origin_allowed {
-        return Err(Error::Forbidden.into());
-    }
     let (object, hint) = match (&sid, query(request, "room")) {
         (Some(sid), _) => (home_of(sid).ok_or(Error::SessionIdUnknown)?, None),
         (None, Some(room)) => (room_from_client(&room)?, None),

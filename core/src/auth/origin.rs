@@ -248,12 +248,14 @@ mod tests {
                 "Vary: Origin",
                 "Access-Control-Allow-Origin: https://app.example",
                 "Access-Control-Expose-Headers: ETag, Retry-After",
+                "Access-Control-Allow-Credentials: true",
                 "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS",
                 "Access-Control-Allow-Headers: authorization, content-type, if-none-match",
                 "Access-Control-Max-Age: 86400",
             ]
         );
         assert_eq!(cross.headers(), cross.preflight_headers()[..3]);
+        assert_eq!(cross.engine_headers(), cross.preflight_headers()[..4]);
     }
 
     proptest! {

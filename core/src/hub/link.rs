@@ -2,12 +2,16 @@
 //! and what the room is still to be asked. One request a link and turn; while one is under way the
 //! next turn's ops wait for it, so a room does them in the order in which the sockets wanted them.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+};
 
 use super::SocketKey;
 use crate::{
+    event::Publication,
     limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS},
-    names::{Epoch, RoomName, StreamPosition, Timestamp},
+    names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
     wire::{Notice, Op},
 };
 
@@ -81,25 +85,30 @@ pub struct Link {
     /// How far this object's sockets have come; none before the first answer.
     pub position: Option<StreamPosition>,
     ops: VecDeque<Pending>,
-    under_way: Vec<Pending>,
+    under_way: VecDeque<Pending>,
     attempts: u32,
     not_before: Timestamp,
     /// What came too early: before the first answer, or behind a gap.
     pub early: Vec<(Epoch, Notice)>,
     /// What was delivered while joins were under way: they may have been answered before it.
-    pub recent: Vec<Notice>,
+    pub recent: VecDeque<Rc<Publication>>,
     /// A gap is being pulled.
     pub is_pulling: bool,
 }
 
 impl Link {
-    /// How many joins are not answered yet.
-    pub fn joins(&self) -> usize {
-        self.ops
-            .iter()
-            .chain(&self.under_way)
-            .filter(|pending| matches!(pending.op, Op::Join { .. }))
-            .count()
+    /// The users of the joins that are not answered yet.
+    pub fn joining(&self) -> impl Iterator<Item = &UserId> {
+        let pending = self.under_way.iter().chain(&self.ops);
+        pending.filter_map(|pending| match &pending.op {
+            Op::Join { user, .. } => Some(user),
+            _ => None,
+        })
+    }
+
+    /// Whether any join is not answered yet.
+    pub fn is_joining(&self) -> bool {
+        self.joining().next().is_some()
     }
 
     /// An op for the next request; false if too many wait.
@@ -140,7 +149,7 @@ impl Links {
         for (room, link) in &mut self.links {
             let free = link.under_way.is_empty() && link.not_before <= now;
             if free && !link.ops.is_empty() {
-                link.under_way = std::mem::take(&mut link.ops).into();
+                link.under_way = std::mem::take(&mut link.ops);
                 let ops = link.under_way.iter().map(|pending| pending.op.clone());
                 requests.push((room.clone(), ops.collect()));
             }
@@ -148,13 +157,11 @@ impl Links {
         requests
     }
 
-    /// `room` has answered: these were under way.
-    pub fn answered(&mut self, room: &RoomName) -> Vec<Pending> {
-        let Some(link) = self.links.get_mut(room) else {
-            return Vec::new();
-        };
+    /// `room` has answered: the next op that was under way.
+    pub fn answered(&mut self, room: &RoomName) -> Option<Pending> {
+        let link = self.links.get_mut(room)?;
         link.attempts = 0;
-        std::mem::take(&mut link.under_way)
+        link.under_way.pop_front()
     }
 
     /// `room` did not answer. What may be tried again is, later; what may not is given back.

@@ -177,7 +177,9 @@ pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
         "user" => &user::User,
         "admin" | "admins" => &user::Admin,
         "chat" => &chat::Chat,
-        "ticket" | "job" | "brand" => &feed::Feed,
+        "ticket" => &feed::Feed("/"),
+        "job" => &feed::Feed("/jobs"),
+        "brand" => &feed::Feed("/analytics"),
         "line" => &line::Line,
         #[cfg(test)]
         "board" => &board::Board,

@@ -69,7 +69,7 @@ impl Object {
         }
         self.room
             .roster
-            .enter(sql, now, &claims.user, claims.name.as_deref(), LOCAL, None)?;
+            .enter(sql, now, &claims.user, claims.name.as_deref(), LOCAL)?;
         let state = PresenceState {
             room: self.room.name.as_str(),
             users: self.room.roster.people(),

@@ -2,14 +2,14 @@
 //! sockets want of this room, and what is told in return. A room that is this very object is asked
 //! directly, by the same functions.
 
-use std::rc::Rc;
+use std::{collections::VecDeque, rc::Rc};
 
 use super::{CallId, Object, Origin, Output, Sender, without_grants};
 use crate::{
     error::{Code, Refusal},
     event::Args,
     hub::{DisconnectReason, Floor, Pending, Purpose, SocketKey, Stage, Waiter},
-    limits::{MAX_LINK_NOTICES, MAX_ROOMS_PER_SOCKET},
+    limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Admission, kind_of},
     room::LOCAL,
@@ -291,10 +291,14 @@ impl Object {
         }
         let last = !self.hub.sockets.any_in(room);
         let link = self.hub.links.get(room);
+        // Another socket of theirs is on its way in.
+        if link.joining().any(|joining| joining == user) {
+            return Ok(());
+        }
         let op = Op::Leave {
             user: user.clone(),
             grace,
-            last: last && link.joins() == 0,
+            last: last && !link.is_joining(),
         };
         link.ask(now, op, Waiter::Leave);
         Ok(())
@@ -356,15 +360,17 @@ impl Object {
             }
             return Ok(());
         };
-        let under_way = self.hub.links.answered(room);
-        for (Pending { op, waiter, .. }, answer) in under_way.into_iter().zip(answers) {
+        for answer in answers {
+            let Some(Pending { op, waiter, .. }) = self.hub.links.answered(room) else {
+                break;
+            };
             self.op_answered(sql, now, room, op, waiter, answer)?;
         }
         let (sockets, links) = (&self.hub.sockets, &mut self.hub.links.links);
         let Some(link) = links.get_mut(room) else {
             return Ok(());
         };
-        if link.joins() == 0 {
+        if !link.is_joining() {
             link.recent.clear();
         }
         if link.is_idle() && !sockets.any_in(room) {
@@ -441,7 +447,7 @@ impl Object {
             return self.leave_room(sql, now, room, &user, true);
         }
         let position = joined.position.clone();
-        let mut recent = Vec::new();
+        let mut recent = VecDeque::new();
         if *room != self.room.name {
             let link = self.hub.links.get(room);
             if link.position.is_none() {
@@ -469,12 +475,26 @@ impl Object {
             }
         }
         // What went by after the room had answered and before the answer came.
-        for notice in recent {
-            if let Notice::Publication(publication) = notice
-                && publication.offset > Some(position.offset)
-            {
+        let mut next = position.offset.next();
+        for publication in recent {
+            if publication.offset == Some(next) {
+                next = next.next();
                 self.deliver_late(key, &publication);
             }
+        }
+        let reached = self
+            .hub
+            .links
+            .links
+            .get(room)
+            .and_then(|l| l.position.as_ref());
+        if let (Some(reached), Some(socket)) = (reached, self.hub.sockets.get(key))
+            && reached.epoch == position.epoch
+            && reached.offset >= next
+        {
+            // More went by than is kept: it must come back for it.
+            let sid = socket.record.session.clone();
+            return self.close_session(sql, now, &sid, DisconnectReason::ServerRestarting);
         }
         Ok(())
     }
@@ -599,9 +619,11 @@ impl Object {
             epoch: epoch.clone(),
             offset,
         });
-        if link.joins() > 0 {
-            link.recent
-                .push(Notice::Publication(Rc::clone(&publication)));
+        if link.is_joining() {
+            link.recent.push_back(Rc::clone(&publication));
+            if link.recent.len() > MAX_RECENT_PUBLICATIONS {
+                link.recent.pop_front();
+            }
         }
         self.deliver(room, epoch, &publication);
     }
@@ -685,7 +707,7 @@ impl Object {
                 };
                 self.room
                     .roster
-                    .enter(sql, now, user, name.as_deref(), holder, None)?;
+                    .enter(sql, now, user, name.as_deref(), holder)?;
                 let people = people
                     .then(|| serde_json::value::to_raw_value(&self.room.roster.people()).ok());
                 OpAnswer::Joined(Joined {

@@ -24,6 +24,11 @@ use crate::{
 /// How many objects a session is looked for in.
 const MAX_HOPS: u32 = 3;
 
+/// The object that gave the client's last offset, or its pid.
+fn first_home(pid: &str, offset: Option<&str>) -> Option<RoomName> {
+    offset.map_or_else(|| home_of(pid), home_of_offset)
+}
+
 impl Object {
     /// A client wants to go on with its session.
     pub(super) fn recover(
@@ -37,16 +42,14 @@ impl Object {
         let Some(socket) = self.hub.sockets.get(key) else {
             return Ok(());
         };
-        let home = match &offset {
-            Some(offset) => home_of_offset(offset),
-            None => home_of(&pid),
-        };
+        let home = first_home(&pid, offset.as_deref());
         let recover = Recover {
             pid,
             offset,
             user: socket.record.claims.user.clone(),
             namespace: socket.record.namespace.clone(),
             to: self.room.name.clone(),
+            even_if_moved: false,
         };
         match home {
             Some(home) => self.ask_for_remains(sql, now, key, home, recover, 0),
@@ -96,6 +99,7 @@ impl Object {
         }
         if let Some(object) = &record.moved_to
             && *object != recover.to
+            && !recover.even_if_moved
         {
             return Ok(Recovered::Moved(object.clone()));
         }
@@ -145,6 +149,19 @@ impl Object {
             Some(Recovered::Found(remains)) => self.go_on(sql, now, key, recover, *remains),
             Some(Recovered::Moved(to)) if hops < MAX_HOPS => {
                 self.ask_for_remains(sql, now, key, to, recover, hops.saturating_add(1))
+            }
+            // It was cut on its way there.
+            Some(Recovered::Gone) if hops > 0 && !recover.even_if_moved => {
+                match first_home(&recover.pid, recover.offset.as_deref()) {
+                    Some(home) => {
+                        let recover = Recover {
+                            even_if_moved: true,
+                            ..recover
+                        };
+                        self.ask_for_remains(sql, now, key, home, recover, hops)
+                    }
+                    None => self.begin(sql, now, key, None),
+                }
             }
             _ => self.begin(sql, now, key, None),
         }

@@ -1,11 +1,12 @@
 //! Who is here: by user, not by socket.
 //!
-//! A user is held here by one or more *holders*: this object's own sockets ([`LOCAL`]) and, later,
-//! lobbies, whose hold is a lease so that a lobby that lost its sockets leaves no ghosts. A user whom
-//! nobody holds any more is *leaving* and gone only after a grace, so that a reconnect does not flash.
-//! The roster is stored, so that a crash between a socket's end and its close event is noticed.
+//! A user is held here by one or more *holders*: this object's own sockets ([`LOCAL`]), and the
+//! objects that are linked. A user whom nobody holds any more is *leaving* and gone only after a
+//! grace, so that a reconnect does not flash. The roster is stored, so that a crash between a socket's
+//! end and its close event is noticed. A lobby leaves no ghosts: it stores its sockets, and says which
+//! of them are gone when it wakes, and once more when it forgets them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::{
     storage::{Sql, StorageError, text},
 };
 
-/// The holder that stands for this object's own sockets; its hold needs no lease.
+/// The holder that stands for this object's own sockets.
 pub const LOCAL: &str = "";
 
 /// Someone who is here, as clients see them.
@@ -51,8 +52,7 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     since: Timestamp,
-    /// Each holder, and when its lease ends; `null` for none.
-    holders: BTreeMap<String, Option<Timestamp>>,
+    holders: BTreeSet<String>,
     /// Nobody holds them; they are gone at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     leaving: Option<Timestamp>,
@@ -65,15 +65,6 @@ impl Entry {
             name: self.name.clone(),
             since: self.since.rfc3339(),
         }
-    }
-
-    fn deadline(&self) -> Option<Timestamp> {
-        self.holders
-            .values()
-            .flatten()
-            .copied()
-            .chain(self.leaving)
-            .min()
     }
 }
 
@@ -107,7 +98,6 @@ impl Roster {
         user: &UserId,
         name: Option<&str>,
         holder: &str,
-        lease_until: Option<Timestamp>,
     ) -> Result<(), StorageError> {
         let joined = !self.entries.contains_key(user.as_str());
         let entry = self
@@ -117,13 +107,13 @@ impl Roster {
                 user: user.clone(),
                 name: None,
                 since: now,
-                holders: BTreeMap::new(),
+                holders: BTreeSet::new(),
                 leaving: None,
             });
         if let Some(name) = name {
             entry.name = Some(name.to_owned());
         }
-        entry.holders.insert(holder.to_owned(), lease_until);
+        entry.holders.insert(holder.to_owned());
         entry.leaving = None;
         store(sql, entry)?;
         if joined {
@@ -166,7 +156,7 @@ impl Roster {
         let vanished: Vec<UserId> = self
             .entries
             .values()
-            .filter(|entry| entry.holders.contains_key(LOCAL) && !is_local(&entry.user))
+            .filter(|entry| entry.holders.contains(LOCAL) && !is_local(&entry.user))
             .map(|entry| entry.user.clone())
             .collect();
         for user in vanished {
@@ -175,26 +165,15 @@ impl Roster {
         Ok(())
     }
 
-    /// Ends the leases and the graces that are over.
+    /// Ends the graces that are over.
     pub fn expire(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
-        let due: Vec<String> = self
+        let over = self
             .entries
             .iter()
-            .filter(|(_, entry)| entry.deadline().is_some_and(|due| due <= now))
-            .map(|(user, _)| user.clone())
-            .collect();
-        for user in due {
-            let Some(entry) = self.entries.get_mut(&user) else {
-                continue;
-            };
-            entry
-                .holders
-                .retain(|_, lease| lease.is_none_or(|until| until > now));
-            if entry.holders.is_empty() {
-                self.forget(sql, &user)?;
-            } else {
-                store(sql, entry)?;
-            }
+            .filter(|(_, entry)| entry.leaving.is_some_and(|at| at <= now));
+        let over: Vec<String> = over.map(|(user, _)| user.clone()).collect();
+        for user in over {
+            self.forget(sql, &user)?;
         }
         Ok(())
     }
@@ -217,7 +196,7 @@ impl Roster {
     /// How many of these users (one, or all) other objects hold here.
     pub fn held_elsewhere(&self, user: Option<&UserId>) -> usize {
         let wanted = |entry: &&Entry| user.is_none_or(|user| entry.user == *user);
-        let elsewhere = |entry: &&Entry| entry.holders.keys().any(|holder| holder != LOCAL);
+        let elsewhere = |entry: &&Entry| entry.holders.iter().any(|holder| holder != LOCAL);
         self.entries
             .values()
             .filter(wanted)
@@ -227,7 +206,7 @@ impl Roster {
 
     /// The users that `holder` holds.
     pub fn held_by(&self, holder: &str) -> Vec<UserId> {
-        let held = |entry: &&Entry| entry.holders.contains_key(holder);
+        let held = |entry: &&Entry| entry.holders.contains(holder);
         self.entries
             .values()
             .filter(held)
@@ -246,9 +225,12 @@ impl Roster {
         std::mem::take(&mut self.diff)
     }
 
-    /// When the next lease or grace ends.
+    /// When the next grace ends.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.entries.values().filter_map(Entry::deadline).min()
+        self.entries
+            .values()
+            .filter_map(|entry| entry.leaving)
+            .min()
     }
 }
 
@@ -300,14 +282,10 @@ mod tests {
             user: UserId::integer(7),
             name: Some("Ann".to_owned()),
             since: Timestamp(1),
-            holders: BTreeMap::from([
-                (LOCAL.to_owned(), None),
-                ("lobby:0".to_owned(), Some(Timestamp(9))),
-            ]),
+            holders: BTreeSet::from([LOCAL.to_owned(), "lobby:0".to_owned()]),
             leaving: Some(Timestamp(5)),
         };
-        let json =
-            r#"{"user":7,"name":"Ann","since":1,"holders":{"":null,"lobby:0":9},"leaving":5}"#;
+        let json = r#"{"user":7,"name":"Ann","since":1,"holders":["","lobby:0"],"leaving":5}"#;
         assert_eq!(serde_json::to_string(&entry).unwrap(), json);
         assert_eq!(serde_json::from_str::<Entry>(json).unwrap(), entry);
     }
@@ -317,7 +295,7 @@ mod tests {
         let (sql, mut roster) = (sql(), Roster::default());
         let ann = UserId::text("ann").unwrap();
         roster
-            .enter(&sql, Timestamp(0), &ann, Some("Ann"), LOCAL, None)
+            .enter(&sql, Timestamp(0), &ann, Some("Ann"), LOCAL)
             .unwrap();
         assert_eq!(names(&roster.take_diff().joins), ["ann"]);
         roster
@@ -326,7 +304,7 @@ mod tests {
         roster.expire(&sql, Timestamp(5_999)).unwrap();
         assert!(roster.take_diff().is_empty());
         roster
-            .enter(&sql, Timestamp(5_999), &ann, None, LOCAL, None)
+            .enter(&sql, Timestamp(5_999), &ann, None, LOCAL)
             .unwrap();
         assert_eq!(roster.next_deadline(), None);
         roster.expire(&sql, Timestamp(60_000)).unwrap();
@@ -342,25 +320,22 @@ mod tests {
     }
 
     #[test]
-    fn a_lobby_that_does_not_renew_leaves_no_ghosts() {
+    fn someone_held_twice_leaves_with_the_last_holder() {
         let (sql, mut roster) = (sql(), Roster::default());
-        let (ann, bob) = (UserId::text("ann").unwrap(), UserId::text("bob").unwrap());
-        let lease = Some(Timestamp(100));
+        let ann = UserId::text("ann").unwrap();
+        for holder in ["lobby:0", LOCAL] {
+            roster
+                .enter(&sql, Timestamp(0), &ann, None, holder)
+                .unwrap();
+        }
+        assert_eq!(roster.held_by("lobby:0"), [ann.clone()]);
+        assert_eq!(roster.held_elsewhere(None), 1);
         roster
-            .enter(&sql, Timestamp(0), &ann, None, "lobby:0", lease)
+            .exit(&sql, Timestamp(1), &ann, "lobby:0", false)
             .unwrap();
-        roster
-            .enter(&sql, Timestamp(0), &ann, None, LOCAL, None)
-            .unwrap();
-        roster
-            .enter(&sql, Timestamp(0), &bob, None, "lobby:0", lease)
-            .unwrap();
-        roster.renew("lobby:0", Timestamp(200));
-        roster.expire(&sql, Timestamp(199)).unwrap();
-        assert_eq!(names(&roster.people()), ["ann", "bob"]);
-        roster.expire(&sql, Timestamp(200)).unwrap();
-        assert_eq!(names(&roster.people()), ["ann"]);
-        assert_eq!(names(&roster.take_diff().leaves), ["bob"]);
+        assert_eq!((roster.held_elsewhere(None), roster.people().len()), (0, 1));
+        roster.exit(&sql, Timestamp(2), &ann, LOCAL, false).unwrap();
+        assert!(roster.people().is_empty());
     }
 
     #[test]
@@ -368,12 +343,8 @@ mod tests {
         let sql = sql();
         let (ann, bob) = (UserId::text("ann").unwrap(), UserId::text("bob").unwrap());
         let mut roster = Roster::default();
-        roster
-            .enter(&sql, Timestamp(0), &ann, None, LOCAL, None)
-            .unwrap();
-        roster
-            .enter(&sql, Timestamp(0), &bob, None, LOCAL, None)
-            .unwrap();
+        roster.enter(&sql, Timestamp(0), &ann, None, LOCAL).unwrap();
+        roster.enter(&sql, Timestamp(0), &bob, None, LOCAL).unwrap();
         let mut woken = Roster::load(&sql).unwrap();
         woken
             .reconcile(&sql, Timestamp(10), |user| user.as_str() == "bob")

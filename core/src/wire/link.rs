@@ -190,6 +190,9 @@ pub struct Recover {
     pub namespace: String,
     /// Which object takes it over.
     pub to: RoomName,
+    /// Even if it was given to another one, which does not have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub even_if_moved: bool,
 }
 
 /// What is left of a session for whoever goes on with it.
