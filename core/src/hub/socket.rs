@@ -154,6 +154,8 @@ pub enum Stage {
 pub struct Recovery {
     /// The journal's number at which it was where it was.
     pub from: u64,
+    /// The number that stands for having seen what it missed.
+    pub at: u64,
     /// What was missed, with when it happened.
     pub missed: Vec<(Timestamp, String, Args)>,
     /// A room could not give all of it, or lets the socket in no more.
@@ -171,8 +173,8 @@ pub struct Socket {
     pub recovery: bool,
     /// How far it is.
     pub stage: Stage,
-    /// Events for it that wait until it is connected.
-    pub held: Vec<(String, Args)>,
+    /// Events for it that wait until it is connected, with their numbers in the journal.
+    pub held: Vec<(u64, String, Args)>,
     /// Joins that its client asked for and that are under way.
     pub joining: usize,
     /// Events that wait for those.

@@ -383,6 +383,7 @@ impl Object {
         packet: Packet<'_>,
     ) -> Result<(), StorageError> {
         let max_bytes = self.environment.config.max_payload_bytes;
+        let parser = self.environment.config.parser;
         let Some(session) = self.hub.sessions.get_mut(sid) else {
             return Ok(());
         };
@@ -403,8 +404,8 @@ impl Object {
                 self.hub.send(transport, bytes);
                 return Ok(());
             }
-            Packet::Message(message) => session.decoder.text(&message, max_bytes),
-            Packet::Binary(bytes) => session.decoder.binary(&bytes),
+            Packet::Message(message) => parser.text(&mut session.decoder, &message, max_bytes),
+            Packet::Binary(bytes) => parser.binary(&mut session.decoder, &bytes),
             Packet::Open(_) | Packet::Ping(_) | Packet::Upgrade | Packet::Close => {
                 return self.close_session(sql, now, sid, DisconnectReason::ParseError);
             }

@@ -2,12 +2,12 @@
 //! sockets want of this room, and what is told in return. A room that is this very object is asked
 //! directly, by the same functions.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::rc::Rc;
 
 use super::{CallId, Object, Origin, Output, Sender, without_grants};
 use crate::{
     error::{Code, Refusal},
-    event::Args,
+    event::{Args, Publication},
     hub::{DisconnectReason, Floor, Pending, Purpose, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
@@ -133,7 +133,7 @@ impl Object {
             },
             Some(Call::Recover { key, recover, hops }) => {
                 let answer: Option<Recovered> = read(answer);
-                self.recover_answered(sql, now, key, recover, hops, answer)
+                self.recover_answered(sql, now, key, recover, hops, answer, false)
             }
         }
     }
@@ -446,57 +446,51 @@ impl Object {
             // It went while it was joining.
             return self.leave_room(sql, now, room, &user, true);
         }
-        let position = joined.position.clone();
-        let mut recent = VecDeque::new();
+        // What went by after the room had answered and before the answer came: whoever joins joins
+        // behind it; who was cut before it gets it with the rest.
+        let answered = joined.position.clone();
+        let mut joined = joined;
+        let mut recent = Vec::new();
         if *room != self.room.name {
             let link = self.hub.links.get(room);
-            if link.position.is_none() {
-                link.position = Some(position.clone());
+            match &link.position {
+                Some(reached) if reached.epoch == answered.epoch => {
+                    if reached.offset > answered.offset {
+                        joined.position = reached.clone();
+                        let behind = |p: &&Rc<Publication>| p.offset > Some(answered.offset);
+                        recent = link.recent.iter().filter(behind).cloned().collect();
+                    }
+                }
+                _ => link.position = Some(answered.clone()),
             }
-            recent = link.recent.clone();
         }
-        if let (Some(number), Some(position)) = (self.recovers_from(key), since) {
-            let floor = Floor { number, position };
-            self.hub.sockets.join(key, room, access, floor);
-        }
-        let floor = Floor {
-            number: self.journal.last(),
-            position: position.clone(),
+        let position = joined.position.clone();
+        let number = match (self.recovers_at(key), since) {
+            (Some((from, at)), Some(since)) => {
+                let floor = Floor {
+                    number: from,
+                    position: since,
+                };
+                self.hub.sockets.join(key, room, access, floor);
+                at
+            }
+            _ => self.journal.last(),
         };
+        let went_by = position.offset.0.saturating_sub(answered.offset.0);
+        let floor = Floor { number, position };
         self.hub.sockets.join(key, room, access, floor);
         match &purpose {
-            Purpose::Asked { ack, .. } => {
-                self.joined_asked(sql, now, key, room, *ack, &joined)?;
-            }
-            Purpose::Connect => self.one_join_less(sql, now, key)?,
+            Purpose::Asked { ack, .. } => self.joined_asked(sql, now, key, room, *ack, &joined),
+            Purpose::Connect => self.one_join_less(sql, now, key),
             Purpose::Recover => {
-                self.rejoined(key, joined);
-                self.one_join_less(sql, now, key)?;
+                // More may have gone by than is remembered.
+                let whole = recent.len().try_into() == Ok(went_by);
+                let missed = joined.missed.filter(|_| whole);
+                let recent = recent.iter().map(|publication| (**publication).clone());
+                self.rejoined(key, missed, recent);
+                self.one_join_less(sql, now, key)
             }
         }
-        // What went by after the room had answered and before the answer came.
-        let mut next = position.offset.next();
-        for publication in recent {
-            if publication.offset == Some(next) {
-                next = next.next();
-                self.deliver_late(key, &publication);
-            }
-        }
-        let reached = self
-            .hub
-            .links
-            .links
-            .get(room)
-            .and_then(|l| l.position.as_ref());
-        if let (Some(reached), Some(socket)) = (reached, self.hub.sockets.get(key))
-            && reached.epoch == position.epoch
-            && reached.offset >= next
-        {
-            // More went by than is kept: it must come back for it.
-            let sid = socket.record.session.clone();
-            return self.close_session(sql, now, &sid, DisconnectReason::ServerRestarting);
-        }
-        Ok(())
     }
 
     /// A gap is filled.
@@ -597,7 +591,7 @@ impl Object {
         now: Timestamp,
         room: &RoomName,
         epoch: &Epoch,
-        publication: Rc<crate::event::Publication>,
+        publication: Rc<Publication>,
     ) {
         let Some(offset) = publication.offset else {
             return;
