@@ -184,6 +184,7 @@ impl Object {
             self.out.push(Output::Accept {
                 request,
                 attachment,
+                hibernates: self.heartbeat.is_by_alarm(),
             });
             self.hub.send(connection, open);
         }
@@ -259,22 +260,28 @@ impl Object {
 
     /// A WebSocket for a session that polls: it is probed first.
     fn probe(&mut self, now: Timestamp, request: RequestId, sid: &str) {
-        let error = match self.hub.sessions.get(sid) {
-            None => Some(Error::SessionIdUnknown),
-            Some(session) if !session.is_polling || session.probe.is_some() => {
-                Some(Error::BadRequest)
-            }
-            Some(_) => None,
+        let Some(session) = self.hub.sessions.get(sid) else {
+            return self.poll_answer(request, Polled::Error(Error::SessionIdUnknown));
         };
-        if let Some(error) = error {
-            return self.poll_answer(request, Polled::Error(error));
-        }
+        let is_taken = !session.is_polling || session.probe.is_some();
         let connection = self.hub.next_id();
         let attachment = Attachment {
             connection,
             opened_at: now,
             wire: Wire::Probe(sid.to_owned()),
         };
+        if is_taken {
+            // As engine.io does: opened, and closed at once.
+            self.out.push(Output::Accept {
+                request,
+                attachment,
+                hibernates: false,
+            });
+            let reason = DisconnectReason::ParseError;
+            self.out.push(Output::Close { connection, reason });
+            self.hub.reserve(connection);
+            return;
+        }
         self.hub
             .insert(connection, Connection::new(attachment.clone()));
         let upgrade_by = now.plus(self.environment.config.upgrade_timeout_ms);
@@ -285,6 +292,7 @@ impl Object {
         self.out.push(Output::Accept {
             request,
             attachment,
+            hibernates: self.heartbeat.is_by_alarm(),
         });
     }
 

@@ -120,7 +120,10 @@ impl Object {
         let rooms = record.rooms.iter().filter_map(|(room, membership)| {
             let position = match seen {
                 Some(number) => membership.reached(number, self.journal.reached(room, number)),
-                None => membership.floors.first().map(|floor| floor.position.clone()),
+                None => membership
+                    .floors
+                    .first()
+                    .map(|floor| floor.position.clone()),
             };
             Some((room.clone(), position?))
         });
