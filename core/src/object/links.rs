@@ -442,9 +442,16 @@ impl Object {
         else {
             return Ok(());
         };
-        if self.hub.sockets.get(key).is_none() {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
             // It went while it was joining.
             return self.leave_room(sql, now, room, &user, true);
+        };
+        // It is here already: it goes on from where it is, for more may be on its way to it.
+        if let (Purpose::Asked { ack, .. }, Some(membership)) =
+            (&purpose, socket.record.rooms.get_mut(room))
+        {
+            membership.access = access;
+            return self.joined_asked(sql, now, key, room, *ack, &joined);
         }
         let position = joined.position.clone();
         let mut recent = VecDeque::new();
