@@ -399,7 +399,7 @@ proptest! {
     #![proptest_config(ProptestConfig {
         cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(64),
         failure_persistence: None,
-        max_shrink_iters: 4_000,
+        max_shrink_iters: 60_000,
         ..ProptestConfig::default()
     })]
 

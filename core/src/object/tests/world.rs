@@ -353,6 +353,9 @@ impl Cluster {
     /// The object sleeps: its disk and its sockets stay.
     pub fn evict(&mut self, name: &str) {
         self.collect();
+        // What it was about to ask it asks no more.
+        let asks = |call: &InFlight| call.from == name && matches!(call.stage, Stage::Asked);
+        self.in_flight.retain(|call| !asks(call));
         self.shell(name).evict();
     }
 
