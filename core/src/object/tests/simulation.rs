@@ -243,7 +243,12 @@ impl Simulation {
                     cluster.notice(&object, connection);
                 }
             }
-            Step::Evict { object } => cluster.evict(object_named(*object)),
+            Step::Evict { object } => {
+                let name = object_named(*object);
+                if cluster.is_idle(name) {
+                    cluster.evict(name);
+                }
+            }
             Step::Crash { object } => {
                 let name = object_named(*object);
                 cluster.crash(name);

@@ -350,6 +350,13 @@ impl Cluster {
         panic!("time stands still at {:?}", self.now);
     }
 
+    /// Whether the runtime may put the object to sleep: it waits for nothing.
+    pub fn is_idle(&mut self, name: &str) -> bool {
+        self.collect();
+        let waits = self.in_flight.iter().any(|call| call.from == name);
+        !waits && self.shell(name).wake.0.is_none()
+    }
+
     /// The object sleeps: its disk and its sockets stay.
     pub fn evict(&mut self, name: &str) {
         self.collect();
