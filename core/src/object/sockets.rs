@@ -108,6 +108,7 @@ impl Object {
                 session.door.claims = Some(claims);
             }
         }
+        let mut lost = Vec::new();
         for record in Sockets::load(sql)? {
             let floors = record.rooms.values().flat_map(|room| &room.floors);
             let numbers = floors.map(|floor| floor.number).chain([record.began]);
@@ -145,12 +146,16 @@ impl Object {
                     let mut record = record;
                     record.lost_at = Some(now);
                     record.store(sql)?;
-                    for room in record.rooms.keys() {
-                        self.leave_room(sql, now, room, &record.claims.user, true)?;
-                    }
-                    self.hub.sockets.lose(record);
+                    lost.push(record);
                 }
             }
+        }
+        // Once it is known who is still here.
+        for record in lost {
+            for room in record.rooms.keys() {
+                self.leave_room(sql, now, room, &record.claims.user, true)?;
+            }
+            self.hub.sockets.lose(record);
         }
         for (room, link) in &mut self.hub.links.links {
             link.position = self.journal.latest(room).or(link.position.take());
