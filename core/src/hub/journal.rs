@@ -75,7 +75,7 @@ pub struct Journal {
     first: u64,
     turn: Vec<Entry>,
     runs: BTreeMap<RoomName, VecDeque<Run>>,
-    /// How far sockets were in rooms of which no run is left.
+    /// How far sockets were in rooms by the runs that are forgotten.
     reached: BTreeMap<RoomName, StreamPosition>,
     /// When the oldest row was written.
     oldest: Option<Timestamp>,
@@ -188,10 +188,13 @@ impl Journal {
 
     /// How far a client was in `room` when it had seen `number`, as far as the journal knows.
     pub fn reached(&self, room: &RoomName, number: u64) -> Option<StreamPosition> {
-        let runs = self.runs.get(room)?;
-        let after = runs.partition_point(|run| run.number <= number);
-        runs.get(after.checked_sub(1)?)
-            .map(|run| run.reached(number))
+        let run = self.runs.get(room).and_then(|runs| {
+            let after = runs.partition_point(|run| run.number <= number);
+            runs.get(after.checked_sub(1)?)
+        });
+        // What is pruned has been seen by everyone who may ask.
+        run.map(|run| run.reached(number))
+            .or_else(|| self.reached.get(room).cloned())
     }
 
     /// How far this object's sockets have come in `room`.
@@ -262,23 +265,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Forgets what is older than `cutoff`. How far linked rooms were reached is kept; so is the
-    /// newest row, for the numbers go on from it.
+    /// Forgets what is older than `cutoff`. How far rooms were reached by then is kept where sockets
+    /// are or were in them; so is the newest row, for the numbers go on from it.
     pub fn prune(
         &mut self,
         sql: &dyn Sql,
         cutoff: Timestamp,
-        is_linked: impl Fn(&RoomName) -> bool,
+        is_wanted: impl Fn(&RoomName) -> bool,
     ) -> Result<(), StorageError> {
         if self.oldest.is_none_or(|oldest| oldest >= cutoff) {
             return Ok(());
         }
         for (room, runs) in &mut self.runs {
-            let last = runs.back().map(|run| run.reached(u64::MAX));
-            while runs.front().is_some_and(|run| run.at < cutoff) {
-                runs.pop_front();
+            let mut last = None;
+            while let Some(run) = runs.pop_front_if(|run| run.at < cutoff) {
+                last = Some(run.reached(u64::MAX));
             }
-            if let (true, Some(position), true) = (runs.is_empty(), last, is_linked(room)) {
+            if let (Some(position), true) = (last, is_wanted(room)) {
                 sql.run(
                     "INSERT OR REPLACE INTO reached (room, epoch, offset) VALUES (?, ?, ?)",
                     &[
@@ -294,7 +297,7 @@ impl Journal {
         let left: Vec<RoomName> = self
             .reached
             .keys()
-            .filter(|r| !is_linked(r))
+            .filter(|r| !is_wanted(r))
             .cloned()
             .collect();
         for room in left {

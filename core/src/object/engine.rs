@@ -80,6 +80,11 @@ impl Heartbeat {
         self.interval.saturating_add(self.timeout)
     }
 
+    /// A wire that is cut is found to be so within this.
+    pub const fn notices_within(&self) -> u64 {
+        self.patience().saturating_add(self.period)
+    }
+
     /// When something is due for a session with timers of its own.
     fn deadline(&self, session: &Session) -> Timestamp {
         match session.pinged_at {

@@ -213,6 +213,7 @@ impl Object {
             access,
             since,
             people: matches!(purpose, Purpose::Asked { .. }),
+            first: *room != self.room.name && !self.hub.links.links.contains_key(room),
         };
         if *room == self.room.name {
             let answer = self.room_op(sql, now, None, &op)?;
@@ -396,7 +397,16 @@ impl Object {
             }
             (Waiter::Join { socket, purpose }, answer) => {
                 let refusal = refusal_of(answer);
-                self.not_joined(sql, now, socket, &purpose, &refusal)
+                self.not_joined(sql, now, socket, &purpose, &refusal)?;
+                // It may have been let in unheard, and a socket that left meanwhile left the user to it.
+                let link = self.hub.links.links.get(room);
+                let is_held = link.is_some_and(|link| link.position.is_some());
+                match op {
+                    Op::Join { user, .. } if is_held || refusal.code == Code::Internal => {
+                        self.leave_room(sql, now, room, &user, true)
+                    }
+                    _ => Ok(()),
+                }
             }
             (Waiter::Event { socket, event, ack }, answer) => {
                 let route = Route {
@@ -442,9 +452,16 @@ impl Object {
         else {
             return Ok(());
         };
-        if self.hub.sockets.get(key).is_none() {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
             // It went while it was joining.
             return self.leave_room(sql, now, room, &user, true);
+        };
+        // It is here already: it goes on from where it is, for more may be on its way to it.
+        if let (Purpose::Asked { ack, .. }, Some(membership)) =
+            (&purpose, socket.record.rooms.get_mut(room))
+        {
+            membership.access = access;
+            return self.joined_asked(sql, now, key, room, *ack, &joined);
         }
         // What went by after the room had answered and before the answer came: whoever joins joins
         // behind it; who was cut before it gets it with the rest.
@@ -688,7 +705,11 @@ impl Object {
                 access,
                 since,
                 people,
+                first,
             } => {
+                if *first {
+                    self.nobody_held_by(sql, now, holder)?;
+                }
                 if !self.may(sql, user, *access)? {
                     return Ok(OpAnswer::Refused(namespaces::not_yours()));
                 }
@@ -751,10 +772,17 @@ impl Object {
         object: &RoomName,
     ) -> Result<(), StorageError> {
         self.room.links.remove(sql, object)?;
-        for user in self.room.roster.held_by(object.as_str()) {
-            self.room
-                .roster
-                .exit(sql, now, &user, object.as_str(), true)?;
+        self.nobody_held_by(sql, now, object.as_str())
+    }
+
+    fn nobody_held_by(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        holder: &str,
+    ) -> Result<(), StorageError> {
+        for user in self.room.roster.held_by(holder) {
+            self.room.roster.exit(sql, now, &user, holder, true)?;
         }
         Ok(())
     }

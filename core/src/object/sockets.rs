@@ -108,6 +108,7 @@ impl Object {
                 session.door.claims = Some(claims);
             }
         }
+        let mut lost = Vec::new();
         for record in Sockets::load(sql)? {
             let floors = record.rooms.values().flat_map(|room| &room.floors);
             let numbers = floors.map(|floor| floor.number).chain([record.began]);
@@ -145,12 +146,16 @@ impl Object {
                     let mut record = record;
                     record.lost_at = Some(now);
                     record.store(sql)?;
-                    for room in record.rooms.keys() {
-                        self.leave_room(sql, now, room, &record.claims.user, true)?;
-                    }
-                    self.hub.sockets.lose(record);
+                    lost.push(record);
                 }
             }
+        }
+        // Once it is known who is still here.
+        for record in lost {
+            for room in record.rooms.keys() {
+                self.leave_room(sql, now, room, &record.claims.user, true)?;
+            }
+            self.hub.sockets.lose(record);
         }
         for (room, link) in &mut self.hub.links.links {
             link.position = self.journal.latest(room).or(link.position.take());
@@ -1126,10 +1131,19 @@ impl Object {
                 self.leave_room(sql, now, room, &record.claims.user, false)?;
             }
         }
-        let links = &self.hub.links.links;
-        let cutoff = now.minus(window.saturating_add(LOST_SOCKET_MS));
-        self.journal
-            .prune(sql, cutoff, |room| links.contains_key(room))
+        // What is pruned has been seen by everyone who may still come back: their wires were cut later.
+        // When those were cut that a crash took is not known.
+        let lost = self.hub.sockets.lost.values();
+        let mut by_crash = lost.filter(|record| record.pid.is_some() && record.moved_to.is_none());
+        if by_crash.any(|record| record.lost_at.is_some_and(|at| at <= self.opened_at)) {
+            return Ok(());
+        }
+        let slack = self.heartbeat.notices_within().max(LOST_SOCKET_MS);
+        let cutoff = now.minus(window.saturating_add(slack));
+        let (links, lost) = (&self.hub.links.links, &self.hub.sockets.lost);
+        self.journal.prune(sql, cutoff, |room| {
+            links.contains_key(room) || lost.values().any(|r| r.rooms.contains_key(room))
+        })
     }
 
     /// The sockets of a room are disconnected, wherever they are; how many users that may be

@@ -20,6 +20,10 @@ use crate::{
     wire::{Caller, Connect, Item, Parcel, Request},
 };
 
+mod simulation;
+mod socket_io;
+mod world;
+
 /// SQLite that fails the n-th statement from now, if told to.
 struct Failing {
     sql: Memory,
@@ -58,6 +62,12 @@ struct Shell {
     wake: (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
     requests: u64,
+    /// Which of its lives it is in: each has a seed of its own.
+    life: u32,
+    /// Tells its seeds from those of other shells.
+    number: u8,
+    /// When the runtime last answered a WebSocket by itself.
+    heard: BTreeMap<ConnectionId, Timestamp>,
 }
 
 fn environment(vars: &[(&str, &str)]) -> Rc<Environment> {
@@ -120,7 +130,19 @@ impl Shell {
             wake: (None, None),
             now: T0,
             requests: 0,
+            life: 0,
+            number: 7,
+            heard: BTreeMap::new(),
         }
+    }
+
+    fn seed(&self) -> Seed {
+        let mut seed = [7; 32];
+        seed[0] = self.number;
+        for (byte, life) in seed.iter_mut().skip(1).zip(self.life.to_le_bytes()) {
+            *byte ^= life;
+        }
+        seed
     }
 
     /// What the durable layer does: one transaction, then the outputs in order.
@@ -172,13 +194,14 @@ impl Shell {
     }
 
     fn transact(&mut self, inputs: Vec<Input>) -> Result<Vec<Output>, StorageError> {
+        let seed = self.seed();
         let object = match &mut self.object {
             Some(object) => object,
             none => none.insert(Object::open(
                 &self.disk,
                 Rc::clone(&self.environment),
                 self.name.clone(),
-                [7; 32],
+                seed,
                 self.now,
                 self.attachments.values().cloned().collect(),
                 self.closing,
@@ -190,6 +213,9 @@ impl Shell {
     /// It is evicted: only the disk and the sockets' attachments stay.
     fn evict(&mut self) {
         self.object = None;
+        self.life += 1;
+        // Timers do not outlive it; the alarm does.
+        self.wake.0 = None;
     }
 
     fn open_input(&mut self, user: &str, since: Option<&str>) -> Input {

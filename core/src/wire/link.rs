@@ -40,6 +40,10 @@ pub enum Op {
         since: Option<StreamPosition>,
         /// Whether it wants to know who is here.
         people: bool,
+        /// The lobby knows of no other socket of its in the room: whoever it held there before is
+        /// gone. It may have crashed before it heard of their joins.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        first: bool,
     },
     /// The lobby's last socket of this user has left.
     Leave {
