@@ -129,10 +129,19 @@ pub struct Sent {
 /// What its client was asked, and has not answered yet.
 #[derive(Debug)]
 pub struct Asked {
-    /// What the namespace calls it.
-    pub tag: String,
+    /// Who asked.
+    pub by: AskedBy,
     /// Until when an answer counts.
     pub until: Timestamp,
+}
+
+/// Who asked a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedBy {
+    /// Its namespace, which calls it so.
+    Namespace(String),
+    /// A room, with this question.
+    Room(RoomName, u64),
 }
 
 /// How far its connection to the namespace is.
@@ -383,12 +392,6 @@ impl Sockets {
             .values()
             .map(|socket| socket.record.closes_at())
             .min()
-    }
-
-    /// When the first question to a client is not waited for any more.
-    pub fn next_answer_deadline(&self) -> Option<Timestamp> {
-        let asked = self.live.values().flat_map(|socket| socket.asked.values());
-        asked.map(|asked| asked.until).min()
     }
 }
 

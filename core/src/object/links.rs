@@ -15,8 +15,8 @@ use crate::{
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
-        Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Recover, Recovered,
-        Request,
+        Accepted, Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Question,
+        Recover, Recovered, Request,
     },
 };
 
@@ -348,6 +348,46 @@ impl Object {
         Ok(())
     }
 
+    /// A socket asks everyone else in a room that it is in; its event is answered at once, what they
+    /// say comes later.
+    pub(super) fn ask_room(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        route: Route,
+        room: &RoomName,
+        question: Question,
+        tag: String,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(route.key) else {
+            return Ok(());
+        };
+        let Some(membership) = socket.record.rooms.get(room) else {
+            let refusal = Refusal::new(Code::NotInRoom, format!("you have not joined {room}"));
+            self.event_answered(&route, Err(&refusal));
+            return Ok(());
+        };
+        let op = Op::Ask {
+            access: membership.access,
+            question,
+            socket: socket.record.id.clone(),
+            tag,
+        };
+        let waiter = Waiter::Event {
+            socket: route.key,
+            event: route.event.clone(),
+            ack: route.ack,
+        };
+        if *room == self.room.name {
+            let answer = self.room_op(sql, now, None, &op)?;
+            return self.op_answered(sql, now, room, op, waiter, answer);
+        }
+        if !self.hub.links.get(room).ask(now, op, waiter) {
+            self.event_answered(&route, Err(&failed()));
+        }
+        Ok(())
+    }
+
     fn link_answered(
         &mut self,
         sql: &dyn Sql,
@@ -420,7 +460,7 @@ impl Object {
                 }
                 Ok(())
             }
-            (Waiter::Leave, _) => Ok(()),
+            (Waiter::Leave | Waiter::Nobody, _) => Ok(()),
             (Waiter::Pull, OpAnswer::Joined(joined)) => self.pulled(sql, now, room, joined),
             (Waiter::Pull, _) => {
                 // The next notice notices the gap again.
@@ -596,6 +636,16 @@ impl Object {
                         args,
                         audience,
                     } => self.deliver_ephemeral(room, &event, &args, &audience),
+                    Notice::Ask {
+                        ask,
+                        question,
+                        audience,
+                    } => return self.ask_sockets(sql, now, room, ask, &question, &audience),
+                    Notice::Answered {
+                        socket,
+                        tag,
+                        answers,
+                    } => return self.tell_asker(sql, now, &socket, &tag, &answers),
                     Notice::Expel { .. } | Notice::Disconnect { .. } => {}
                 }
                 Ok(())
@@ -755,6 +805,27 @@ impl Object {
                     Ok(accepted) => OpAnswer::Accepted(accepted),
                     Err(refusal) => OpAnswer::Refused(refusal),
                 }
+            }
+            Op::Ask {
+                access: Access::Read,
+                ..
+            } => OpAnswer::Refused(Refusal::forbidden("the token lets you read here, not send")),
+            Op::Ask {
+                question,
+                socket,
+                tag,
+                ..
+            } => {
+                self.ask_everyone(sql, now, from, question, socket, tag)?;
+                OpAnswer::Accepted(Accepted {
+                    id: None,
+                    offset: None,
+                    duplicate: false,
+                })
+            }
+            Op::Answers { ask, answers } => {
+                self.answered_by(sql, now, holder, *ask, answers.clone())?;
+                OpAnswer::Done
             }
             Op::Pull { since } => OpAnswer::Joined(Joined {
                 position: self.room.position(),

@@ -10,15 +10,15 @@ use crate::{
     error::{Code, Refusal},
     event::{Args, Publication},
     hub::{
-        Asked, Auth, ConnectionId, DisconnectReason, Journal, Purpose, Record, Recovery, Sent,
+        AskedBy, Auth, ConnectionId, DisconnectReason, Journal, Purpose, Record, Recovery, Sent,
         Socket, SocketKey, Sockets, Stage,
     },
-    limits::{LOST_SOCKET_MS, MAX_HELD_EVENTS, MAX_NAMESPACES, MAX_TIMER_MS, MOVED_SESSION_MS},
+    limits::{LOST_SOCKET_MS, MAX_HELD_EVENTS, MAX_NAMESPACES, MOVED_SESSION_MS},
     names::{Epoch, Offset, RoomName, Timestamp, UserId},
     namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
     socket_io::Packet,
     storage::{Sql, StorageError},
-    wire::{Accepted, Access, Audience, Joined},
+    wire::{Accepted, Access, Audience, Joined, Question},
 };
 
 /// `{ok: true, …}`.
@@ -362,8 +362,18 @@ impl Object {
                     args,
                     timeout_ms,
                     tag,
-                } => self.ask_client(now, key, &event, &args, timeout_ms, tag),
-                Action::Leave(_) | Action::Send { .. } | Action::Ack(_) => {}
+                } => {
+                    let question = Question {
+                        event,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_client(now, key, &question, AskedBy::Namespace(tag));
+                }
+                Action::Leave(_)
+                | Action::Send { .. }
+                | Action::AskRoom { .. }
+                | Action::Ack(_) => {}
             }
         }
         self.one_join_less(sql, now, key)
@@ -688,7 +698,34 @@ impl Object {
                     args,
                     timeout_ms,
                     tag,
-                } => self.ask_client(now, key, &event, &args, timeout_ms, tag),
+                } => {
+                    let question = Question {
+                        event,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_client(now, key, &question, AskedBy::Namespace(tag));
+                }
+                Action::AskRoom {
+                    room,
+                    event: name,
+                    args,
+                    timeout_ms,
+                    tag,
+                } => {
+                    answered = true;
+                    let route = Route {
+                        key,
+                        event: event.to_owned(),
+                        ack: ack.take(),
+                    };
+                    let question = Question {
+                        event: name,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_room(sql, now, route, &room, question, tag)?;
+                }
                 Action::Ack(args) => {
                     answered = true;
                     self.ack(key, ack.take(), &args);
@@ -761,7 +798,7 @@ impl Object {
         }
     }
 
-    fn with_client(
+    pub(super) fn with_client(
         &self,
         key: SocketKey,
         now: Timestamp,
@@ -948,49 +985,6 @@ impl Object {
         self.end_socket(sql, now, key, false)
     }
 
-    // ── Questions to clients ─────────────────────────────────────────────────────────────────────
-
-    fn ask_client(
-        &mut self,
-        now: Timestamp,
-        key: SocketKey,
-        event: &str,
-        args: &Args,
-        timeout_ms: u64,
-        tag: String,
-    ) {
-        let parser = self.environment.config.parser;
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return;
-        };
-        let id = socket.next_ask;
-        socket.next_ask = id.saturating_add(1);
-        let until = now.plus(timeout_ms.min(MAX_TIMER_MS));
-        socket.asked.insert(id, Asked { tag, until });
-        let connection = socket.connection;
-        let frames = parser.event(&socket.record.namespace, Some(id), event, args, None);
-        self.hub.send_each(&[connection], frames);
-    }
-
-    fn client_answered(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        id: u64,
-        answer: Option<&Args>,
-    ) -> Result<(), StorageError> {
-        let socket = self.hub.sockets.get_mut(key);
-        // An answer that comes too late, or twice, is nobody's.
-        let Some(asked) = socket.and_then(|socket| socket.asked.remove(&id)) else {
-            return Ok(());
-        };
-        let actions = self.with_client(key, now, |namespace, client| {
-            namespace.answered(client, &asked.tag, answer)
-        });
-        self.act(sql, now, key, "", None, actions)
-    }
-
     // ── Ends ─────────────────────────────────────────────────────────────────────────────────────
 
     /// A socket's wire is gone. It may come back, here or elsewhere.
@@ -1050,23 +1044,15 @@ impl Object {
         self.act(sql, now, key, "disconnect", None, sends.collect())
     }
 
-    /// Tokens that have run out, and questions that are not waited for any more.
+    /// Tokens that have run out.
     pub(super) fn sockets_due(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let (mut expired, mut late) = (Vec::new(), Vec::new());
-        for (key, socket) in &self.hub.sockets.live {
-            if socket.record.closes_at() <= now {
-                expired.push(*key);
-            }
-            let over = socket.asked.iter().filter(|(_, asked)| asked.until <= now);
-            late.extend(over.map(|(id, _)| (*key, *id)));
-        }
-        for (key, id) in late {
-            self.client_answered(sql, now, key, id, None)?;
-        }
+        let live = self.hub.sockets.live.iter();
+        let expired = live.filter(|(_, socket)| socket.record.closes_at() <= now);
+        let expired: Vec<SocketKey> = expired.map(|(key, _)| *key).collect();
         for key in expired {
             self.token_expired(sql, now, key)?;
         }
