@@ -120,3 +120,9 @@ pub const LOST_SOCKET_MS: u64 = 30_000;
 pub const MAX_RECENT_PUBLICATIONS: usize = 1_000;
 /// How much longer a room waits for the answers of a link than the link's sockets have to give them.
 pub const QUESTION_SLACK_MS: u64 = 1_000;
+/// A WebSocket client that was sent so much without a sign that it reads is asked for one.
+pub const ASK_TO_READ_BYTES: usize = 4_000_000;
+/// One that was sent so much and gave none is closed, and recovers: what waits for it is memory.
+pub const MAX_UNREAD_BYTES: usize = 16_000_000;
+/// How long it has to give that sign.
+pub const READ_TIMEOUT_MS: u64 = 2_000;

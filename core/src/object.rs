@@ -220,6 +220,7 @@ impl Object {
         out.extend(self.hub.flush().into_iter().map(Output::Send));
         out.extend(last);
         out.extend(self.answer_polls());
+        self.ask_to_read(now, &mut out);
         self.ask_links(now, &mut out);
         out.extend(
             self.room
@@ -272,6 +273,10 @@ impl Object {
             Input::Timer => {
                 self.timer_set = None;
                 self.due(sql, now)
+            }
+            Input::Heard(heard) => {
+                self.heard(heard);
+                self.close_slow(sql, now)
             }
             Input::Alarm { heard } => {
                 self.alarm_set = None;

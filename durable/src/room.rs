@@ -397,6 +397,7 @@ impl Shell {
                         drop(self.context.set_web_socket_auto_response(&pair));
                     }
                 }
+                Output::Listen => self.push(Input::Heard(heard(&self.context))),
                 Output::Ask { call, object, body } => {
                     let shell = Rc::clone(self);
                     self.spawn(async move {

@@ -427,6 +427,9 @@ describe("many cuts", { timeout: 240_000 }, () => {
       if (n !== client.next) client.wrong ??= `${n} came where ${client.next} was due`;
       client.next = n + 1;
     });
+    // Cut between what was missed and CONNECT, socket.io-client 4.8.4 keeps that half in its receiveBuffer and emits it
+    // again with the next recovery: about one of 4,000 cuts here. No server can know of it.
+    socket.on("disconnect", () => (socket.receiveBuffer = []));
     await client.connected();
     ok(await client.ask("join", name));
     socket.on("connect", () => {

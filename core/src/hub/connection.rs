@@ -81,6 +81,10 @@ pub struct Connection {
     pub(super) pending: Vec<u32>,
     /// How much it may still send.
     pub rate: Bucket,
+    /// How many bytes it was sent since it last showed that it reads.
+    pub unread_bytes: usize,
+    /// When it was asked to show that.
+    pub asked_to_read_at: Option<Timestamp>,
     /// Where in this turn's presence changes it came in; it knows those before.
     pub heard_presence_to: Option<(usize, usize)>,
 }
@@ -92,6 +96,8 @@ impl Connection {
             attachment,
             pending: Vec::new(),
             rate: Bucket::default(),
+            unread_bytes: 0,
+            asked_to_read_at: None,
             heard_presence_to: None,
         }
     }

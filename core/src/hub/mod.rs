@@ -331,6 +331,13 @@ impl Hub {
                 }
                 continue;
             }
+            if connection.attachment.sid().is_some() {
+                let frames = pending
+                    .iter()
+                    .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
+                let bytes = frames.fold(0_usize, |sum, frame| sum.saturating_add(frame.len()));
+                connection.unread_bytes = connection.unread_bytes.saturating_add(bytes);
+            }
             groups
                 .entry((pending, connection.is_batched()))
                 .or_default()
@@ -349,6 +356,15 @@ impl Hub {
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let plain = self.connections.values().filter_map(Connection::closes_at);
         plain.chain(self.sockets.next_deadline()).min()
+    }
+
+    /// The WebSockets that were sent more than `bytes` since they last showed that they read.
+    pub fn behind_by(&self, bytes: usize) -> Vec<ConnectionId> {
+        let behind = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.unread_bytes > bytes);
+        behind.map(|(id, _)| *id).collect()
     }
 
     /// Whether Engine.IO is spoken on any WebSocket.

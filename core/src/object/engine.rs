@@ -6,11 +6,12 @@ use crate::{
     engine_io::{Error, Handshake, Packet, decode_payload},
     error::{Code, Refusal},
     hub::{
-        Attachment, Connection, ConnectionId, DisconnectReason, Frame, Session, SocketKey, Wire,
+        Attachment, Connection, ConnectionId, DisconnectReason, Flush, Frame, Session, SocketKey,
+        Wire,
     },
     limits::{
-        ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_POLL_BACKLOG_BYTES, MAX_SESSIONS,
-        MIN_ALARM_INTERVAL_MS,
+        ASK_TO_READ_BYTES, ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_POLL_BACKLOG_BYTES,
+        MAX_SESSIONS, MAX_UNREAD_BYTES, MIN_ALARM_INTERVAL_MS, READ_TIMEOUT_MS,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text},
@@ -404,6 +405,8 @@ impl Object {
             Packet::Pong(_) => {
                 session.heard_at = now;
                 session.pinged_at = None;
+                let transport = session.transport;
+                self.reads(transport, now);
                 return Ok(());
             }
             Packet::Noop => return Ok(()),
@@ -533,7 +536,69 @@ impl Object {
             if let Some(session) = self.hub.sessions.get_mut(&sid) {
                 session.heard_at = session.heard_at.max(*at);
             }
+            self.reads(*id, *at);
         }
+    }
+
+    // ── Readers that do not read ─────────────────────────────────────────────────────────────────
+    //
+    // The runtime buffers without end for a socket that nobody reads, and does not say how much. A
+    // client that is far behind is pinged: its pong comes behind all that it was sent.
+
+    /// A pong of `at`: whoever was asked before it has read what came before the question.
+    fn reads(&mut self, id: ConnectionId, at: Timestamp) {
+        if let Some(connection) = self.hub.get_mut(id)
+            && connection.asked_to_read_at.is_none_or(|asked| asked <= at)
+        {
+            connection.asked_to_read_at = None;
+            connection.unread_bytes = 0;
+        }
+    }
+
+    /// At a turn's end: those who are far behind are asked; for those who were asked and are further
+    /// behind, the runtime is.
+    pub(super) fn ask_to_read(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let mut asked = Vec::new();
+        let mut listen = false;
+        for id in self.hub.behind_by(ASK_TO_READ_BYTES) {
+            let Some(connection) = self.hub.get_mut(id) else {
+                continue;
+            };
+            match connection.asked_to_read_at {
+                None => {
+                    connection.asked_to_read_at = Some(now);
+                    asked.push(id);
+                }
+                Some(at) => {
+                    let far = connection.unread_bytes > MAX_UNREAD_BYTES;
+                    listen |= far && at.plus(READ_TIMEOUT_MS) <= now;
+                }
+            }
+        }
+        if !asked.is_empty() {
+            out.push(Output::Send(Flush {
+                connections: asked,
+                frames: vec![Frame::from("2")],
+            }));
+        }
+        if listen {
+            out.push(Output::Listen);
+        }
+    }
+
+    /// The runtime has said whom it heard: those who are too far behind and have not shown that they
+    /// read are closed. They come back, and recover.
+    pub(super) fn close_slow(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
+        for id in self.hub.behind_by(MAX_UNREAD_BYTES) {
+            let connection = self.hub.get(id);
+            let asked_at = connection.and_then(|c| c.asked_to_read_at);
+            let in_time = asked_at.is_none_or(|at| at.plus(READ_TIMEOUT_MS) > now);
+            let sid = connection.and_then(|c| c.attachment.sid());
+            if let (Some(sid), false) = (sid.map(str::to_owned), in_time) {
+                self.close_session(sql, now, &sid, DisconnectReason::TooSlow)?;
+            }
+        }
+        Ok(())
     }
 
     /// Pings that are due, and sessions that are dead, late or too slow.

@@ -108,6 +108,8 @@ pub enum Input {
     },
     /// The timer that [`Output::Wake`] asked for.
     Timer,
+    /// The answer to [`Output::Listen`]: when the runtime last answered each WebSocket by itself.
+    Heard(Vec<(ConnectionId, Timestamp)>),
     /// The alarm that [`Output::Wake`] asked for.
     Alarm {
         /// When the runtime last answered each WebSocket by itself.
@@ -155,6 +157,8 @@ pub enum Output {
     },
     /// Have the runtime answer these by itself from now on.
     AutoResponse(AutoResponse),
+    /// Say whom the runtime has heard ([`Input::Heard`]).
+    Listen,
     /// Ask another object, and say what it answered ([`Input::Answered`]).
     Ask {
         /// Which question.

@@ -504,44 +504,16 @@ impl Object {
         let Some(offset) = publication.offset else {
             return;
         };
-        let parser = self.environment.config.parser;
-        let namespace = kind_of(room).namespace();
-        let (mut plain, mut offsets, mut held) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, after) in self.hub.sockets.members(room) {
-            let Some(socket) = self.hub.sockets.get(key) else {
-                continue;
-            };
-            let is_own = publication.skip.as_deref() == Some(&socket.record.id);
-            if is_own || after >= offset || socket.record.namespace != namespace {
-                continue;
-            }
-            match &socket.stage {
-                Stage::Connecting { .. } => held.push(key),
-                Stage::Connected if socket.recovery => offsets.push(socket.connection),
-                Stage::Connected => plain.push(socket.connection),
-            }
-        }
         // In the object's own room there may be nobody who ever asks.
-        let is_numbered =
-            *room != self.room.name || !offsets.is_empty() || self.has_recovery_in(room);
-        let number = if is_numbered {
+        let number = if *room != self.room.name || self.has_recovery_in(room) {
             self.journal.publication(room, epoch, offset)
         } else {
             self.journal.last()
         };
-        let text = self.journal.offset(number);
         let (event, args) = (&publication.event, &publication.args);
-        for (ids, offset) in [(plain, None), (offsets, Some(&*text))] {
-            if !ids.is_empty() {
-                let frames = parser.event(namespace, None, event, args, offset);
-                self.hub.send_each(&ids, frames);
-            }
-        }
-        for key in held {
-            if let Some(socket) = self.hub.sockets.get_mut(key) {
-                socket.held.push((number, event.clone(), args.clone()));
-            }
-        }
+        self.tell_members(room, number, event, args, |socket, after| {
+            after < offset && publication.skip.as_ref() != Some(&socket.record.id)
+        });
     }
 
     fn has_recovery_in(&self, room: &RoomName) -> bool {
@@ -557,29 +529,43 @@ impl Object {
         args: &Args,
         audience: &Audience,
     ) {
+        let number = self.journal.last();
+        self.tell_members(room, number, event, args, |socket, _| {
+            audience.has(&socket.record.claims.user, &socket.record.id)
+        });
+    }
+
+    /// An event to those of a room's sockets here that want it, encoded once for those with offsets
+    /// and once for those without.
+    fn tell_members(
+        &mut self,
+        room: &RoomName,
+        number: u64,
+        event: &str,
+        args: &Args,
+        wants: impl Fn(&Socket, Offset) -> bool,
+    ) {
         let parser = self.environment.config.parser;
         let namespace = kind_of(room).namespace();
-        let (mut plain, mut offsets, mut held) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, _) in self.hub.sockets.members(room) {
+        let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, after) in self.hub.sockets.members(room) {
             let Some(socket) = self.hub.sockets.get(key) else {
                 continue;
             };
-            let Record { claims, id, .. } = &socket.record;
-            if socket.record.namespace != namespace || !audience.has(&claims.user, id) {
+            if socket.record.namespace != namespace || !wants(socket, after) {
                 continue;
             }
             match &socket.stage {
                 Stage::Connecting { .. } => held.push(key),
-                Stage::Connected if socket.recovery => offsets.push(socket.connection),
+                Stage::Connected if socket.recovery => with_offset.push(socket.connection),
                 Stage::Connected => plain.push(socket.connection),
             }
         }
-        let number = self.journal.last();
-        let text = self.journal.offset(number);
-        for (ids, offset) in [(plain, None), (offsets, Some(&*text))] {
-            if !ids.is_empty() {
+        let offset = self.journal.offset(number);
+        for (connections, offset) in [(plain, None), (with_offset, Some(&*offset))] {
+            if !connections.is_empty() {
                 let frames = parser.event(namespace, None, event, args, offset);
-                self.hub.send_each(&ids, frames);
+                self.hub.send_each(&connections, frames);
             }
         }
         for key in held {

@@ -58,6 +58,8 @@ struct Shell {
     polls: HashMap<RequestId, Polled>,
     calls: Vec<(CallId, RoomName, String)>,
     auto_response: Option<AutoResponse>,
+    /// It wants to know whom the runtime heard.
+    listens: bool,
     /// The last `Wake`, as (timer, alarm).
     wake: (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
@@ -127,6 +129,7 @@ impl Shell {
             polls: HashMap::new(),
             calls: vec![],
             auto_response: None,
+            listens: false,
             wake: (None, None),
             now: T0,
             requests: 0,
@@ -184,6 +187,7 @@ impl Shell {
                 Output::Ask { call, object, body } => {
                     self.calls.push((*call, object.clone(), body.to_string()));
                 }
+                Output::Listen => self.listens = true,
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
                 Output::Wake { timer, alarm } => {
                     self.wake = (timer.or(self.wake.0), alarm.or(self.wake.1));
