@@ -133,7 +133,7 @@ impl Object {
             },
             Some(Call::Recover { key, recover, hops }) => {
                 let answer: Option<Recovered> = read(answer);
-                self.recover_answered(sql, now, key, recover, hops, answer)
+                self.recover_answered(sql, now, key, recover, hops, answer, false)
             }
         }
     }

@@ -42,7 +42,18 @@ impl Object {
         let Some(socket) = self.hub.sockets.get(key) else {
             return Ok(());
         };
-        let home = first_home(&pid, offset.as_deref());
+        // A client that came here and has seen nothing since still has the offset that it came with.
+        let live = self.hub.sockets.of_pid(&pid);
+        let live = live.and_then(|key| self.hub.sockets.get(key));
+        let here = live.map(|s| &s.record).or(self.hub.sockets.lost.get(&pid));
+        let is_here = here.is_some_and(|record| {
+            record.moved_to.is_none() && offset.is_some() && record.came_with == offset
+        });
+        let home = if is_here {
+            Some(self.room.name.clone())
+        } else {
+            first_home(&pid, offset.as_deref())
+        };
         let recover = Recover {
             pid,
             offset,
@@ -68,7 +79,7 @@ impl Object {
     ) -> Result<(), StorageError> {
         if home == self.room.name {
             let answer = self.give_up(sql, now, &recover)?;
-            return self.recover_answered(sql, now, key, recover, hops, Some(answer));
+            return self.recover_answered(sql, now, key, recover, hops, Some(answer), true);
         }
         let request = Request::Recover(recover.clone());
         self.ask(home, &request, Call::Recover { key, recover, hops });
@@ -136,6 +147,8 @@ impl Object {
         Ok(Recovered::Found(Box::new(remains)))
     }
 
+    /// `is_own`: the answer is this object's.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn recover_answered(
         &mut self,
         sql: &dyn Sql,
@@ -144,9 +157,10 @@ impl Object {
         recover: Recover,
         hops: u32,
         answer: Option<Recovered>,
+        is_own: bool,
     ) -> Result<(), StorageError> {
         match answer {
-            Some(Recovered::Found(remains)) => self.go_on(sql, now, key, recover, *remains),
+            Some(Recovered::Found(remains)) => self.go_on(sql, now, key, recover, *remains, is_own),
             Some(Recovered::Moved(to)) if hops < MAX_HOPS => {
                 self.ask_for_remains(sql, now, key, to, recover, hops.saturating_add(1))
             }
@@ -175,6 +189,7 @@ impl Object {
         key: SocketKey,
         recover: Recover,
         remains: Remains,
+        is_own: bool,
     ) -> Result<(), StorageError> {
         let Remains {
             sid,
@@ -189,8 +204,10 @@ impl Object {
             self.close_session(sql, now, &other, DisconnectReason::Replaced)?;
         }
         let last = self.journal.last();
+        // Numbers of another object mean nothing here.
         let here = self.hub.sockets.lost.get(&recover.pid);
-        let (from, began, came_with) = match here.filter(|record| record.moved_to.is_none()) {
+        let here = here.filter(|record| is_own && record.moved_to.is_none());
+        let (from, began, came_with) = match here {
             Some(record) => (number, record.began, record.came_with.clone()),
             None => {
                 // Should it be cut again before it has seen any of this.

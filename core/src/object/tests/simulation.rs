@@ -105,7 +105,11 @@ impl Person {
     }
 
     /// Checks what was heard against what the app knows.
-    fn hear(&mut self, heard: Heard, acked: &mut BTreeMap<u64, (usize, u64)>) -> Result<(), String> {
+    fn hear(
+        &mut self,
+        heard: Heard,
+        acked: &mut BTreeMap<u64, (usize, u64)>,
+    ) -> Result<(), String> {
         match heard {
             Heard::Connected { recovered: true } => {}
             Heard::Connected { recovered: false } => {
@@ -137,7 +141,10 @@ impl Person {
                     }
                     Wanted::Send(room, n) if ok => {
                         let offset = answer["offset"].as_u64().unwrap();
-                        if acked.insert(n, (room, offset)).is_some_and(|at| at != (room, offset)) {
+                        if acked
+                            .insert(n, (room, offset))
+                            .is_some_and(|at| at != (room, offset))
+                        {
                             return Err(format!("{n} was acked at two offsets"));
                         }
                     }
@@ -206,7 +213,10 @@ impl Simulation {
                         _ => ("leave_chat", Wanted::Leave(*room)),
                     };
                     // One of these at a time, so that what the app knows is simple to say.
-                    let busy = person.wanted.values().any(|w| !matches!(w, Wanted::Send(..)));
+                    let busy = person
+                        .wanted
+                        .values()
+                        .any(|w| !matches!(w, Wanted::Send(..)));
                     if !busy {
                         let ack = person.client.emit(cluster, event, json!({"chatId": chat}));
                         person.wanted.insert(ack, wanted);
@@ -311,7 +321,9 @@ impl Simulation {
                     continue;
                 }
                 if *bases != [head] {
-                    return Err(format!("client {number} is at {bases:?} of {head} in {room}"));
+                    return Err(format!(
+                        "client {number} is at {bases:?} of {head} in {room}"
+                    ));
                 }
                 if !roster.contains(&person.client.user) {
                     return Err(format!("client {number} is not among {roster:?} of {room}"));
@@ -333,7 +345,9 @@ impl Simulation {
     /// Every acked message is in its room's log once, at its offset; others once at most.
     fn check_logs(&mut self) -> Result<(), String> {
         for (index, room) in ROOMS.iter().enumerate() {
-            let rows = self.cluster.column(room, "SELECT args FROM log ORDER BY offset");
+            let rows = self
+                .cluster
+                .column(room, "SELECT args FROM log ORDER BY offset");
             let mut at: BTreeMap<u64, u64> = BTreeMap::new();
             for (row, offset) in rows.iter().zip(1_u64..) {
                 let args: Json = serde_json::from_str(row).unwrap();
@@ -345,7 +359,10 @@ impl Simulation {
             }
             for (n, (_, offset)) in self.acked.iter().filter(|(_, (of, _))| *of == index) {
                 if at.get(n) != Some(offset) {
-                    return Err(format!("{n} was acked at {offset} and is at {:?}", at.get(n)));
+                    return Err(format!(
+                        "{n} was acked at {offset} and is at {:?}",
+                        at.get(n)
+                    ));
                 }
             }
         }

@@ -324,7 +324,9 @@ impl Cluster {
             let due = self.shells.iter().flat_map(|(name, shell)| {
                 let (timer, alarm) = shell.wake;
                 let timer = timer.map(|at| (at, name.clone(), true));
-                timer.into_iter().chain(alarm.map(|at| (at, name.clone(), false)))
+                timer
+                    .into_iter()
+                    .chain(alarm.map(|at| (at, name.clone(), false)))
             });
             let Some((at, name, is_timer)) = due.min().filter(|(at, ..)| *at <= until) else {
                 self.now = until;
@@ -526,7 +528,14 @@ impl Client {
         let mut engine = engine_request(Method::Upgrade, None);
         engine.door.recovery = self.recovery;
         let body = String::new();
-        let outputs = cluster.turn(object, vec![Input::Engine { request, engine, body }]);
+        let outputs = cluster.turn(
+            object,
+            vec![Input::Engine {
+                request,
+                engine,
+                body,
+            }],
+        );
         let accepted = outputs.iter().find_map(|output| match output {
             Output::Accept { attachment, .. } => Some(attachment.connection),
             _ => None,
@@ -620,7 +629,9 @@ impl Client {
             namespace => rest.strip_prefix(namespace).expect("the namespace"),
         };
         let rest = rest.strip_prefix(',').unwrap_or(rest);
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (id, rest) = rest.split_at(digits);
         let id = id.parse::<u64>().ok();
         let data: Json = serde_json::from_str(rest).unwrap_or_default();
@@ -649,7 +660,10 @@ impl Client {
             "3" => {
                 let answer = data[0].clone();
                 self.log.push(Heard::Ack(id.unwrap(), answer.clone()));
-                assert!(self.acks.insert(id.unwrap(), answer).is_none(), "acked twice");
+                assert!(
+                    self.acks.insert(id.unwrap(), answer).is_none(),
+                    "acked twice"
+                );
             }
             "4" => self.refused = Some(data),
             _ => panic!("{frame}"),
