@@ -285,8 +285,9 @@ impl Journal {
         }
         for (room, runs) in &mut self.runs {
             let mut last = None;
-            while let Some(run) = runs.pop_front_if(|run| run.at < cutoff) {
+            while let Some(run) = runs.front().filter(|run| run.at < cutoff) {
                 last = Some(run.reached(u64::MAX));
+                runs.pop_front();
             }
             if let (Some(floor), true) = (last, is_wanted(room)) {
                 let Floor { number, position } = &floor;

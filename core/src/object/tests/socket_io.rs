@@ -705,6 +705,32 @@ fn who_joins_where_they_are_loses_nothing_and_gets_nothing_twice() {
     }
 }
 
+#[test]
+fn a_late_word_that_a_lobby_has_left_does_not_end_its_new_link() {
+    let mut cluster = Cluster::new(&[]);
+    let (mut ann, mut bob) = chat(&mut cluster);
+    // The push finds nobody; its answer is slow, and bob is back before it.
+    bob.frame(&mut cluster, "41/chat");
+    cluster.settle();
+    cluster.crash(OTHER);
+    let links = cluster
+        .shell("chat:1")
+        .disk
+        .sql
+        .run("INSERT INTO links VALUES ('lobby:1')", &[]);
+    links.unwrap();
+    cluster.evict("chat:1");
+    cluster
+        .rules
+        .push(("chat:1".to_owned(), OTHER.to_owned(), Fate::HoldAnswer));
+    say_in_chat(&mut ann, &mut cluster, "1", "nobody is there");
+    bob = Client::connected("bob", "/chat", &mut cluster, OTHER);
+    join_chat(&mut bob, &mut cluster, "1");
+    cluster.calm();
+    say_in_chat(&mut ann, &mut cluster, "1", "hi");
+    assert_eq!(messages(&mut bob, &mut cluster), ["hi"]);
+}
+
 // ── Recovery ─────────────────────────────────────────────────────────────────────────────────────
 
 /// What happens between a cut and the client's return, and what comes of it.
@@ -1157,6 +1183,35 @@ fn a_socket_does_not_outlive_its_token_unless_a_new_one_comes() {
         cluster.shell(LOBBY).closed[&wire],
         DisconnectReason::TokenExpired
     );
+}
+
+// ── Questions to clients ─────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn a_client_that_is_asked_answers_once_and_in_time_or_not_at_all() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::connected("ann", "/asking", &mut cluster, LOBBY);
+    let (id, asked) = ann.asked.pop().expect("asked as it connects");
+    assert_eq!(asked, [json!("who"), json!("ann")]);
+    ann.answer(&mut cluster, id, &json!(["me"]));
+    let heard = ann.take(&mut cluster);
+    assert_eq!(heard[0][..2], [json!("answered"), json!(["who", ["me"]])]);
+    // Twice is nobody's; so is an id that was never asked.
+    ann.answer(&mut cluster, id, &json!(["me"]));
+    ann.answer(&mut cluster, 99, &json!([]));
+    assert!(ann.take(&mut cluster).is_empty());
+    assert_eq!(ann.call(&mut cluster, "ask me", json!("again"))["ok"], true);
+    let (id, asked) = ann.asked.pop().unwrap();
+    assert_eq!(asked, [json!("question"), json!("again")]);
+    cluster.pass(1_000);
+    let heard = ann.take(&mut cluster);
+    assert_eq!(
+        heard[0][..2],
+        [json!("answered"), json!(["question", null])]
+    );
+    ann.answer(&mut cluster, id, &json!(["late"]));
+    assert!(ann.take(&mut cluster).is_empty());
+    assert!(ann.connected);
 }
 
 // ── A namespace of one's own ─────────────────────────────────────────────────────────────────────
