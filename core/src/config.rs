@@ -10,6 +10,7 @@ use url::Url;
 use crate::auth::{Keys, PublicKey, origin};
 use crate::limits::MAX_PUBLIC_KEYS;
 use crate::names::RoomName;
+use crate::socket_io::Parser;
 
 /// What browsers' and Node's timers take: 2³¹ − 1 ms. Clients wait for the sum of ping interval and
 /// ping timeout.
@@ -98,6 +99,8 @@ pub struct Config {
     pub upgrade_timeout_ms: u64,
     /// `RECOVERY_WINDOW_MS`; 0 turns connection state recovery off.
     pub recovery_window_ms: u64,
+    /// `SOCKET_IO_PARSER`: `json`, or `msgpack` for clients with `socket.io-msgpack-parser`.
+    pub parser: Parser,
     /// `HISTORY_*`.
     pub history: HistoryConfig,
     /// `RATE_*`.
@@ -188,6 +191,7 @@ impl Config {
             connect_timeout_ms: vars.number("CONNECT_TIMEOUT_MS", 45_000, timer.clone())?,
             upgrade_timeout_ms: vars.number("UPGRADE_TIMEOUT_MS", 10_000, timer)?,
             recovery_window_ms: vars.number("RECOVERY_WINDOW_MS", 120_000, 0..=MAX_TIMER_MS)?,
+            parser: vars.parser("SOCKET_IO_PARSER")?,
             history: HistoryConfig {
                 max_messages: vars.number("HISTORY_MAX_MESSAGES", 10_000, 1..=100_000_000)?,
                 max_age_days: vars.number("HISTORY_MAX_AGE_DAYS", 90, 1..=36_500)?,
@@ -329,6 +333,14 @@ impl Variables<'_> {
             .filter(|entry| !entry.is_empty())
             .map(str::to_owned)
             .collect()
+    }
+
+    fn parser(&self, name: &'static str) -> Result<Parser, ConfigError> {
+        match self.text(name).as_deref() {
+            None | Some("json") => Ok(Parser::Json),
+            Some("msgpack") => Ok(Parser::MsgPack),
+            Some(_) => Err(ConfigError::new(name, "must be json or msgpack")),
+        }
     }
 
     fn number<T: TryFrom<u64>>(

@@ -118,3 +118,5 @@ pub const LOST_SOCKET_MS: u64 = 30_000;
 /// Publications of a room that are remembered while a join to it is not answered; one that is answered
 /// later still comes back by recovery.
 pub const MAX_RECENT_PUBLICATIONS: usize = 1_000;
+/// How much longer a room waits for the answers of a link than the link's sockets have to give them.
+pub const QUESTION_SLACK_MS: u64 = 1_000;

@@ -12,6 +12,7 @@ mod events;
 mod ids;
 mod io;
 mod links;
+mod questions;
 mod recovery;
 mod requests;
 mod sockets;
@@ -76,6 +77,11 @@ pub struct Object {
     ids: ids::Ids,
     calls: HashMap<CallId, links::Call>,
     last_call: u64,
+    /// Questions to everyone in this room.
+    questions: BTreeMap<u64, questions::RoomQuestion>,
+    last_question: u64,
+    /// What this object's sockets say to the questions of rooms.
+    gatherings: BTreeMap<(RoomName, u64), questions::Gathering>,
     heartbeat: engine::Heartbeat,
     /// Polling sessions that their clients closed: a GET may still be on its way.
     closed_sessions: BTreeMap<String, Timestamp>,
@@ -160,6 +166,9 @@ impl Object {
             calls: HashMap::new(),
             // An answer to a question of a machine that is no more is nobody's.
             last_call: now.0.saturating_mul(1000),
+            questions: BTreeMap::new(),
+            last_question: now.0.saturating_mul(1000),
+            gatherings: BTreeMap::new(),
             heartbeat,
             closed_sessions: BTreeMap::new(),
             auto_response: None,

@@ -80,6 +80,17 @@ extern "C" {
     /// One JavaScript string serves all sockets: `send_with_str` would decode UTF-8 for each.
     #[wasm_bindgen(method, catch)]
     pub fn send(this: &Socket, frame: &JsValue) -> Result<(), JsValue>;
+    /// Accepts it without hibernation.
+    #[wasm_bindgen(method, catch)]
+    pub fn accept(this: &Socket) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, setter, js_name = binaryType)]
+    pub fn set_binary_type(this: &Socket, kind: &str);
+    #[wasm_bindgen(method, catch, js_name = addEventListener)]
+    pub fn add_event_listener(
+        this: &Socket,
+        event: &str,
+        listener: &Function,
+    ) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch)]
     pub fn close(this: &Socket) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = close)]

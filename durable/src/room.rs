@@ -12,6 +12,7 @@ use std::{
 
 use dialtone_core::{
     error::{Problem, Refusal},
+    hub::{Attachment, ConnectionId},
     names::{RoomName, Timestamp},
     object::{Input, Object, Output, Polled, RequestId, answer_without_room},
     storage::StorageError,
@@ -22,7 +23,7 @@ use serde_json::json;
 use worker::{
     Date, DurableObject, Env, Request, Response, Result, State, WebSocket,
     WebSocketIncomingMessage, durable_object,
-    js_sys::{Function, futures::future_to_promise},
+    js_sys::{Function, Reflect, Uint8Array, futures::future_to_promise},
     wasm_bindgen::{JsCast, JsValue, closure::Closure},
 };
 
@@ -359,8 +360,13 @@ impl Shell {
                 Output::Accept {
                     request,
                     attachment,
+                    hibernates,
                 } => {
-                    let accepted = self.sockets.borrow_mut().accept(&self.context, &attachment);
+                    let accepted = if hibernates {
+                        self.sockets.borrow_mut().accept(&self.context, &attachment)
+                    } else {
+                        self.accept_awake(&attachment)
+                    };
                     let answer = match accepted {
                         Ok(client) => Answer::Upgrade(client),
                         Err(error) => {
@@ -402,6 +408,42 @@ impl Shell {
                 Output::Wake { timer, alarm } => self.set_wake(timer, alarm),
             }
         }
+    }
+
+    /// A socket whose events come to listeners of its own.
+    fn accept_awake(
+        self: &Rc<Self>,
+        attachment: &Attachment,
+    ) -> std::result::Result<WebSocket, JsValue> {
+        let connection = attachment.connection;
+        let listener = |run: fn(&Self, ConnectionId, JsValue)| -> Function {
+            let shell = Rc::downgrade(self);
+            let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
+                if let Some(shell) = shell.upgrade() {
+                    run(&shell, connection, event);
+                }
+            });
+            closure.into_js_value().unchecked_into()
+        };
+        let on_message = listener(|shell, connection, event| {
+            metrics::wake(Wake::Message);
+            let data = Reflect::get(&event, &JsValue::from_str("data")).unwrap_or_default();
+            shell.push(match data.as_string() {
+                Some(text) => Input::Text { connection, text },
+                None => Input::Binary {
+                    connection,
+                    bytes: Uint8Array::new(&data).to_vec(),
+                },
+            });
+        });
+        let on_close = listener(|shell, connection, _| {
+            metrics::wake(Wake::Close);
+            shell.sockets.borrow_mut().gone(connection);
+            shell.push(Input::Closed { connection });
+        });
+        self.sockets
+            .borrow_mut()
+            .accept_awake(attachment, &on_message, &on_close)
     }
 
     fn answer(&self, request: RequestId, answer: Answer) {

@@ -8,7 +8,7 @@ use dialtone_core::{
 };
 use worker::{
     WebSocketPair,
-    js_sys::{Date, Uint8Array},
+    js_sys::{Date, Function, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
 };
 
@@ -61,15 +61,36 @@ impl Sockets {
         context: &Context,
         attachment: &Attachment,
     ) -> Result<worker::WebSocket, JsValue> {
-        let pair = WebSocketPair::new().map_err(JsValue::from)?;
-        let server: &worker::web_sys::WebSocket = pair.server.as_ref();
-        let socket: Socket = server.clone().unchecked_into();
+        let (socket, client) = pair()?;
         context.accept_web_socket(&socket)?;
         keep(&socket, attachment)?;
+        self.add(socket, attachment);
+        Ok(client)
+    }
+
+    /// Accepts a new WebSocket the ordinary way; `on_message` and `on_close` get its events. workerd
+    /// ends its TCP connection as soon as it is closed, which it does not for one accepted for
+    /// hibernation that has never sent anything (seen 2026-11-21).
+    pub fn accept_awake(
+        &mut self,
+        attachment: &Attachment,
+        on_message: &Function,
+        on_close: &Function,
+    ) -> Result<worker::WebSocket, JsValue> {
+        let (socket, client) = pair()?;
+        socket.set_binary_type("arraybuffer");
+        socket.add_event_listener("message", on_message)?;
+        socket.add_event_listener("close", on_close)?;
+        socket.add_event_listener("error", on_close)?;
+        socket.accept()?;
+        self.add(socket, attachment);
+        Ok(client)
+    }
+
+    fn add(&mut self, socket: Socket, attachment: &Attachment) {
         socket.set_connection(attachment.connection.0);
         self.by_connection.insert(attachment.connection, socket);
         metrics::opened();
-        Ok(pair.client)
     }
 
     /// Keeps another attachment with a socket.
@@ -117,6 +138,14 @@ impl Sockets {
         }
     }
 
+    /// The client closed one that was accepted the ordinary way.
+    pub fn gone(&mut self, connection: ConnectionId) {
+        if let Some(socket) = self.by_connection.remove(&connection) {
+            drop(socket.close());
+            metrics::closed();
+        }
+    }
+
     /// The client closed: workerd does not answer by itself, and without an answer it hangs.
     pub fn closed(&mut self, socket: &Socket, code: u16, reason: &str) -> Option<ConnectionId> {
         drop(match echo_of(code) {
@@ -129,6 +158,13 @@ impl Sockets {
             connection
         })
     }
+}
+
+/// The server's end, and the client's.
+fn pair() -> Result<(Socket, worker::WebSocket), JsValue> {
+    let pair = WebSocketPair::new().map_err(JsValue::from)?;
+    let server: &worker::web_sys::WebSocket = pair.server.as_ref();
+    Ok((server.clone().unchecked_into(), pair.client))
 }
 
 /// When the runtime last answered each socket's pong by itself.

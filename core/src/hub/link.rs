@@ -52,6 +52,8 @@ pub enum Waiter {
     },
     /// A leave, which must arrive.
     Leave,
+    /// Nobody.
+    Nobody,
     /// The link itself, which noticed a gap.
     Pull,
 }
@@ -73,6 +75,7 @@ impl Pending {
         match &self.op {
             Op::Leave { .. } => true,
             Op::Join { .. } | Op::Pull { .. } => young,
+            Op::Ask { .. } | Op::Answers { .. } => false,
             // Twice is once where the sender gave it an id.
             Op::Event { id, .. } => young && id.is_some(),
         }

@@ -28,12 +28,14 @@ pub use journal::Journal;
 pub use link::{Link, Links, Pending, Purpose, Waiter};
 pub use session::Session;
 pub use socket::{
-    Asked, Auth, Floor, Membership, Record, Recovery, Sent, Socket, SocketKey, Sockets, Stage,
+    Asked, AskedBy, Auth, Floor, Membership, Record, Recovery, Sent, Socket, SocketKey, Sockets,
+    Stage,
 };
 
 use crate::{
     limits::{MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
     names::{Timestamp, UserId},
+    socket_io::Message,
 };
 
 /// One WebSocket of this object, as long as it lives.
@@ -104,6 +106,15 @@ impl From<&str> for Frame {
 impl From<Vec<u8>> for Frame {
     fn from(bytes: Vec<u8>) -> Self {
         Self::Binary(bytes.into())
+    }
+}
+
+impl From<Message> for Frame {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => text.into(),
+            Message::Binary(bytes) => bytes.into(),
+        }
     }
 }
 
@@ -245,8 +256,9 @@ impl Hub {
 
     /// Frames, one after the other, for these connections; a connection that is named twice gets
     /// them twice.
-    pub fn send_each(&mut self, ids: &[ConnectionId], frames: Vec<Frame>) {
-        let indices: Vec<u32> = frames.into_iter().map(|f| self.add_frame(f)).collect();
+    pub fn send_each<F: Into<Frame>>(&mut self, ids: &[ConnectionId], frames: Vec<F>) {
+        let frames = frames.into_iter().map(Into::into);
+        let indices: Vec<u32> = frames.map(|frame| self.add_frame(frame)).collect();
         for id in ids {
             if let Some(connection) = self.connections.get_mut(id) {
                 connection.pending.extend_from_slice(&indices);

@@ -131,10 +131,19 @@ pub struct Sent {
 /// What its client was asked, and has not answered yet.
 #[derive(Debug)]
 pub struct Asked {
-    /// What the namespace calls it.
-    pub tag: String,
+    /// Who asked.
+    pub by: AskedBy,
     /// Until when an answer counts.
     pub until: Timestamp,
+}
+
+/// Who asked a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskedBy {
+    /// Its namespace, which calls it so.
+    Namespace(String),
+    /// A room, with this question.
+    Room(RoomName, u64),
 }
 
 /// How far its connection to the namespace is.
@@ -156,6 +165,8 @@ pub enum Stage {
 pub struct Recovery {
     /// The journal's number at which it was where it was.
     pub from: u64,
+    /// The number that stands for having seen what it missed.
+    pub at: u64,
     /// What was missed, with when it happened.
     pub missed: Vec<(Timestamp, String, Args)>,
     /// A room could not give all of it, or lets the socket in no more.
@@ -173,8 +184,8 @@ pub struct Socket {
     pub recovery: bool,
     /// How far it is.
     pub stage: Stage,
-    /// Events for it that wait until it is connected.
-    pub held: Vec<(String, Args)>,
+    /// Events for it that wait until it is connected, with their numbers in the journal.
+    pub held: Vec<(u64, String, Args)>,
     /// Joins that its client asked for and that are under way.
     pub joining: usize,
     /// Events that wait for those.
@@ -383,12 +394,6 @@ impl Sockets {
             .values()
             .map(|socket| socket.record.closes_at())
             .min()
-    }
-
-    /// When the first question to a client is not waited for any more.
-    pub fn next_answer_deadline(&self) -> Option<Timestamp> {
-        let asked = self.live.values().flat_map(|socket| socket.asked.values());
-        asked.map(|asked| asked.until).min()
     }
 }
 

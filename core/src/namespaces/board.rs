@@ -1,4 +1,4 @@
-//! `/board`: a shared drawing board. README's example of a namespace and a kind of one's own.
+//! `/board`: a shared drawing board.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,12 @@ struct OnBoard {
 struct Stroke {
     from: [f64; 2],
     to: [f64; 2],
+}
+
+#[derive(Serialize)]
+struct Votes<'a> {
+    board: &'a str,
+    votes: usize,
 }
 
 /// What Socket.IO clients of `/board` send.
@@ -43,8 +49,20 @@ impl Namespace for Board {
                 args: args.clone(),
                 id: None,
             },
+            "poll" => Action::AskRoom {
+                room,
+                event: "vote".to_owned(), // to everyone else on the board, with an ack
+                args: args.clone(),
+                timeout_ms: 5_000,
+                tag: board,
+            },
             _ => return Err(unknown_event(self.name(), event)),
         }])
+    }
+
+    fn answered_by_all(&self, _: &Client<'_>, board: &str, votes: &[Args]) -> Vec<Action> {
+        let votes = votes.len();
+        vec![Action::emit("votes", &Votes { board, votes })]
     }
 }
 

@@ -71,6 +71,20 @@ pub enum Action {
         /// What comes back with the answer.
         tag: String,
     },
+    /// Everyone else in a room that the socket has joined is sent an event and asked for an ack. What
+    /// came in time comes back as [`Namespace::answered_by_all`] under the `tag`.
+    AskRoom {
+        /// The room.
+        room: RoomName,
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+        /// How long answers count.
+        timeout_ms: u64,
+        /// What comes back with the answers.
+        tag: String,
+    },
     /// The event's ack is answered with this, and not with `{ok: true}`.
     Ack(Args),
 }
@@ -124,6 +138,11 @@ pub trait Namespace: Sync {
 
     /// A client's ack to [`Action::Ask`]; none if it did not come in time.
     fn answered(&self, _client: &Client<'_>, _tag: &str, _answer: Option<&Args>) -> Vec<Action> {
+        Vec::new()
+    }
+
+    /// The acks to [`Action::AskRoom`], in the order in which they came.
+    fn answered_by_all(&self, _client: &Client<'_>, _tag: &str, _answers: &[Args]) -> Vec<Action> {
         Vec::new()
     }
 

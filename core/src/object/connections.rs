@@ -54,6 +54,7 @@ impl Object {
         self.out.push(Output::Accept {
             request,
             attachment,
+            hibernates: true,
         });
 
         let connected = plain::Connected {

@@ -100,6 +100,7 @@ impl Object {
         }
         self.sessions_due(sql, now)?;
         self.sockets_due(sql, now)?;
+        self.questions_due(sql, now)?;
         self.room.roster.expire(sql, now)?;
         self.room.prune(sql, now)?;
         let (over, settling) = std::mem::take(&mut self.settling)
@@ -167,7 +168,7 @@ impl Object {
             self.room.roster.next_deadline(),
             self.settling.iter().map(|settling| settling.until).min(),
             self.session_deadline(),
-            self.hub.sockets.next_answer_deadline(),
+            self.next_question_deadline(),
             self.hub.links.next_deadline(),
             self.room.links.next_deadline(),
         ];

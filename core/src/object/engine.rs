@@ -189,6 +189,7 @@ impl Object {
             self.out.push(Output::Accept {
                 request,
                 attachment,
+                hibernates: self.heartbeat.is_by_alarm(),
             });
             self.hub.send(connection, open);
         }
@@ -264,22 +265,28 @@ impl Object {
 
     /// A WebSocket for a session that polls: it is probed first.
     fn probe(&mut self, now: Timestamp, request: RequestId, sid: &str) {
-        let error = match self.hub.sessions.get(sid) {
-            None => Some(Error::SessionIdUnknown),
-            Some(session) if !session.is_polling || session.probe.is_some() => {
-                Some(Error::BadRequest)
-            }
-            Some(_) => None,
+        let Some(session) = self.hub.sessions.get(sid) else {
+            return self.poll_answer(request, Polled::Error(Error::SessionIdUnknown));
         };
-        if let Some(error) = error {
-            return self.poll_answer(request, Polled::Error(error));
-        }
+        let is_taken = !session.is_polling || session.probe.is_some();
         let connection = self.hub.next_id();
         let attachment = Attachment {
             connection,
             opened_at: now,
             wire: Wire::Probe(sid.to_owned()),
         };
+        if is_taken {
+            // As engine.io does: opened, and closed at once.
+            self.out.push(Output::Accept {
+                request,
+                attachment,
+                hibernates: false,
+            });
+            let reason = DisconnectReason::ParseError;
+            self.out.push(Output::Close { connection, reason });
+            self.hub.reserve(connection);
+            return;
+        }
         self.hub
             .insert(connection, Connection::new(attachment.clone()));
         let upgrade_by = now.plus(self.environment.config.upgrade_timeout_ms);
@@ -290,6 +297,7 @@ impl Object {
         self.out.push(Output::Accept {
             request,
             attachment,
+            hibernates: self.heartbeat.is_by_alarm(),
         });
     }
 
@@ -388,6 +396,7 @@ impl Object {
         packet: Packet<'_>,
     ) -> Result<(), StorageError> {
         let max_bytes = self.environment.config.max_payload_bytes;
+        let parser = self.environment.config.parser;
         let Some(session) = self.hub.sessions.get_mut(sid) else {
             return Ok(());
         };
@@ -408,8 +417,8 @@ impl Object {
                 self.hub.send(transport, bytes);
                 return Ok(());
             }
-            Packet::Message(message) => session.decoder.text(&message, max_bytes),
-            Packet::Binary(bytes) => session.decoder.binary(&bytes),
+            Packet::Message(message) => parser.text(&mut session.decoder, &message, max_bytes),
+            Packet::Binary(bytes) => parser.binary(&mut session.decoder, &bytes),
             Packet::Open(_) | Packet::Ping(_) | Packet::Upgrade | Packet::Close => {
                 return self.close_session(sql, now, sid, DisconnectReason::ParseError);
             }

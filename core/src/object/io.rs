@@ -124,6 +124,9 @@ pub enum Output {
         request: RequestId,
         /// What to keep with it.
         attachment: Attachment,
+        /// Whether the object can hibernate with it; where timers keep it awake anyway, the socket is
+        /// accepted the ordinary way.
+        hibernates: bool,
     },
     /// Keep this attachment instead.
     Attach(Attachment),

@@ -2,12 +2,12 @@
 //! sockets want of this room, and what is told in return. A room that is this very object is asked
 //! directly, by the same functions.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::rc::Rc;
 
 use super::{CallId, Object, Origin, Output, Sender, without_grants};
 use crate::{
     error::{Code, Refusal},
-    event::Args,
+    event::{Args, Publication},
     hub::{DisconnectReason, Floor, Pending, Purpose, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
@@ -15,8 +15,8 @@ use crate::{
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
-        Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Recover, Recovered,
-        Request,
+        Accepted, Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Question,
+        Recover, Recovered, Request,
     },
 };
 
@@ -349,6 +349,46 @@ impl Object {
         Ok(())
     }
 
+    /// A socket asks everyone else in a room that it is in; its event is answered at once, what they
+    /// say comes later.
+    pub(super) fn ask_room(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        route: Route,
+        room: &RoomName,
+        question: Question,
+        tag: String,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(route.key) else {
+            return Ok(());
+        };
+        let Some(membership) = socket.record.rooms.get(room) else {
+            let refusal = Refusal::new(Code::NotInRoom, format!("you have not joined {room}"));
+            self.event_answered(&route, Err(&refusal));
+            return Ok(());
+        };
+        let op = Op::Ask {
+            access: membership.access,
+            question,
+            socket: socket.record.id.clone(),
+            tag,
+        };
+        let waiter = Waiter::Event {
+            socket: route.key,
+            event: route.event.clone(),
+            ack: route.ack,
+        };
+        if *room == self.room.name {
+            let answer = self.room_op(sql, now, None, &op)?;
+            return self.op_answered(sql, now, room, op, waiter, answer);
+        }
+        if !self.hub.links.get(room).ask(now, op, waiter) {
+            self.event_answered(&route, Err(&failed()));
+        }
+        Ok(())
+    }
+
     fn link_answered(
         &mut self,
         sql: &dyn Sql,
@@ -421,7 +461,7 @@ impl Object {
                 }
                 Ok(())
             }
-            (Waiter::Leave, _) => Ok(()),
+            (Waiter::Leave | Waiter::Nobody, _) => Ok(()),
             (Waiter::Pull, OpAnswer::Joined(joined)) => self.pulled(sql, now, room, joined),
             (Waiter::Pull, _) => {
                 // The next notice notices the gap again.
@@ -464,57 +504,51 @@ impl Object {
             membership.access = access;
             return self.joined_asked(sql, now, key, room, *ack, &joined);
         }
-        let position = joined.position.clone();
-        let mut recent = VecDeque::new();
+        // What went by after the room had answered and before the answer came: whoever joins joins
+        // behind it; who was cut before it gets it with the rest.
+        let answered = joined.position.clone();
+        let mut joined = joined;
+        let mut recent = Vec::new();
         if *room != self.room.name {
             let link = self.hub.links.get(room);
-            if link.position.is_none() {
-                link.position = Some(position.clone());
+            match &link.position {
+                Some(reached) if reached.epoch == answered.epoch => {
+                    if reached.offset > answered.offset {
+                        joined.position = reached.clone();
+                        let behind = |p: &&Rc<Publication>| p.offset > Some(answered.offset);
+                        recent = link.recent.iter().filter(behind).cloned().collect();
+                    }
+                }
+                _ => link.position = Some(answered.clone()),
             }
-            recent = link.recent.clone();
         }
-        if let (Some(number), Some(position)) = (self.recovers_from(key), since) {
-            let floor = Floor { number, position };
-            self.hub.sockets.join(key, room, access, floor);
-        }
-        let floor = Floor {
-            number: self.journal.last(),
-            position: position.clone(),
+        let position = joined.position.clone();
+        let number = match (self.recovers_at(key), since) {
+            (Some((from, at)), Some(since)) => {
+                let floor = Floor {
+                    number: from,
+                    position: since,
+                };
+                self.hub.sockets.join(key, room, access, floor);
+                at
+            }
+            _ => self.journal.last(),
         };
+        let went_by = position.offset.0.saturating_sub(answered.offset.0);
+        let floor = Floor { number, position };
         self.hub.sockets.join(key, room, access, floor);
         match &purpose {
-            Purpose::Asked { ack, .. } => {
-                self.joined_asked(sql, now, key, room, *ack, &joined)?;
-            }
-            Purpose::Connect => self.one_join_less(sql, now, key)?,
+            Purpose::Asked { ack, .. } => self.joined_asked(sql, now, key, room, *ack, &joined),
+            Purpose::Connect => self.one_join_less(sql, now, key),
             Purpose::Recover => {
-                self.rejoined(key, joined);
-                self.one_join_less(sql, now, key)?;
+                // More may have gone by than is remembered.
+                let whole = recent.len().try_into() == Ok(went_by);
+                let missed = joined.missed.filter(|_| whole);
+                let recent = recent.iter().map(|publication| (**publication).clone());
+                self.rejoined(key, missed, recent);
+                self.one_join_less(sql, now, key)
             }
         }
-        // What went by after the room had answered and before the answer came.
-        let mut next = position.offset.next();
-        for publication in recent {
-            if publication.offset == Some(next) {
-                next = next.next();
-                self.deliver_late(key, &publication);
-            }
-        }
-        let reached = self
-            .hub
-            .links
-            .links
-            .get(room)
-            .and_then(|l| l.position.as_ref());
-        if let (Some(reached), Some(socket)) = (reached, self.hub.sockets.get(key))
-            && reached.epoch == position.epoch
-            && reached.offset >= next
-        {
-            // More went by than is kept: it must come back for it.
-            let sid = socket.record.session.clone();
-            return self.close_session(sql, now, &sid, DisconnectReason::ServerRestarting);
-        }
-        Ok(())
     }
 
     /// A gap is filled.
@@ -603,6 +637,16 @@ impl Object {
                         args,
                         audience,
                     } => self.deliver_ephemeral(room, &event, &args, &audience),
+                    Notice::Ask {
+                        ask,
+                        question,
+                        audience,
+                    } => return self.ask_sockets(sql, now, room, ask, &question, &audience),
+                    Notice::Answered {
+                        socket,
+                        tag,
+                        answers,
+                    } => return self.tell_asker(sql, now, &socket, &tag, &answers),
                     Notice::Expel { .. } | Notice::Disconnect { .. } => {}
                 }
                 Ok(())
@@ -615,7 +659,7 @@ impl Object {
         now: Timestamp,
         room: &RoomName,
         epoch: &Epoch,
-        publication: Rc<crate::event::Publication>,
+        publication: Rc<Publication>,
     ) {
         let Some(offset) = publication.offset else {
             return;
@@ -762,6 +806,27 @@ impl Object {
                     Ok(accepted) => OpAnswer::Accepted(accepted),
                     Err(refusal) => OpAnswer::Refused(refusal),
                 }
+            }
+            Op::Ask {
+                access: Access::Read,
+                ..
+            } => OpAnswer::Refused(Refusal::forbidden("the token lets you read here, not send")),
+            Op::Ask {
+                question,
+                socket,
+                tag,
+                ..
+            } => {
+                self.ask_everyone(sql, now, from, question, socket, tag)?;
+                OpAnswer::Accepted(Accepted {
+                    id: None,
+                    offset: None,
+                    duplicate: false,
+                })
+            }
+            Op::Answers { ask, answers } => {
+                self.answered_by(sql, now, holder, *ask, answers.clone())?;
+                OpAnswer::Done
             }
             Op::Pull { since } => OpAnswer::Joined(Joined {
                 position: self.room.position(),

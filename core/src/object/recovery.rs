@@ -5,20 +5,17 @@
 //! rooms are joined again from there, and what they give is what was missed. That object may be this
 //! one or another: the offset names it, or the pid where no offset was seen yet.
 
-use std::rc::Rc;
-
 use super::{
     Object,
     ids::{home_of, home_of_offset},
     links::Call,
-    sockets::event_frames,
 };
 use crate::{
     event::Publication,
     hub::{DisconnectReason, Purpose, Recovery, SocketKey, Stage},
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError},
-    wire::{Joined, Recover, Recovered, Remains, Request},
+    wire::{Recover, Recovered, Remains, Request},
 };
 
 /// How many objects a session is looked for in.
@@ -115,22 +112,31 @@ impl Object {
             return Ok(Recovered::Moved(object.clone()));
         }
         let is_over = record.lost_at.is_none_or(|at| at.plus(window) < now);
-        let number = match &recover.offset {
-            None => Some(record.began),
-            // It saw nothing since it came here from elsewhere.
-            offset if *offset == record.came_with => Some(record.began),
-            Some(offset) => self.journal.number(offset),
+        // What it has seen here; none if that is nothing, since it connected or came from elsewhere.
+        let seen = match &recover.offset {
+            None => None,
+            offset if *offset == record.came_with => None,
+            Some(offset) => match self.journal.number(offset) {
+                Some(number) if number <= self.journal.last() => Some(number),
+                _ => return Ok(Recovered::Gone),
+            },
         };
-        let number = number.filter(|number| *number <= self.journal.last());
-        let (Some(number), false) = (number, is_over) else {
+        if is_over {
             return Ok(Recovered::Gone);
-        };
+        }
+        let number = seen.unwrap_or(record.began);
         let Some(missed) = self.journal.direct_after(sql, &record.id, number)? else {
             return Ok(Recovered::Gone);
         };
         let rooms = record.rooms.iter().filter_map(|(room, membership)| {
-            let position = membership.reached(number, self.journal.reached(room, number))?;
-            Some((room.clone(), position))
+            let position = match seen {
+                Some(number) => membership.reached(number, self.journal.reached(room, number)),
+                None => membership
+                    .floors
+                    .first()
+                    .map(|floor| floor.position.clone()),
+            };
+            Some((room.clone(), position?))
         });
         let remains = Remains {
             sid: record.id.clone(),
@@ -217,8 +223,8 @@ impl Object {
                 (last, last, recover.offset)
             }
         };
-        // What it is told from here on it has seen only if it comes back with a later number.
-        self.journal.moment();
+        // What it missed it has seen only if it comes back with this number, or a later one.
+        let at = self.journal.moment();
         self.hub.sockets.rename(key, sid, recover.pid);
         let Some(socket) = self.hub.sockets.get_mut(key) else {
             return Ok(());
@@ -231,6 +237,7 @@ impl Object {
             joins: rooms.len().saturating_add(1),
             recovery: Some(Recovery {
                 from,
+                at,
                 missed: missed.collect(),
                 failed: false,
             }),
@@ -241,16 +248,22 @@ impl Object {
         self.one_join_less(sql, now, key)
     }
 
-    /// The number from which on a recovering socket is where it is.
-    pub(super) fn recovers_from(&self, key: SocketKey) -> Option<u64> {
+    /// For a recovering socket, the numbers at which it was where it was, and at which it has what
+    /// it missed.
+    pub(super) fn recovers_at(&self, key: SocketKey) -> Option<(u64, u64)> {
         match &self.hub.sockets.get(key)?.stage {
-            Stage::Connecting { recovery, .. } => Some(recovery.as_ref()?.from),
+            Stage::Connecting { recovery, .. } => recovery.as_ref().map(|r| (r.from, r.at)),
             Stage::Connected => None,
         }
     }
 
-    /// A room has given what a recovering socket missed of it.
-    pub(super) fn rejoined(&mut self, key: SocketKey, joined: Joined) {
+    /// A room has given what a recovering socket missed of it; `recent` went by since.
+    pub(super) fn rejoined(
+        &mut self,
+        key: SocketKey,
+        missed: Option<Vec<Publication>>,
+        recent: impl Iterator<Item = Publication>,
+    ) {
         let Some(socket) = self.hub.sockets.get_mut(key) else {
             return;
         };
@@ -261,11 +274,12 @@ impl Object {
         else {
             return;
         };
-        match joined.missed {
+        match missed {
             None => recovery.failed = true,
             Some(missed) => {
                 let own = &socket.record.id;
-                let others = missed.into_iter().filter(|p| p.skip.as_ref() != Some(own));
+                let all = missed.into_iter().chain(recent);
+                let others = all.filter(|p| p.skip.as_ref() != Some(own));
                 let others = others.map(
                     |Publication {
                          at, event, args, ..
@@ -274,27 +288,6 @@ impl Object {
                 recovery.missed.extend(others);
             }
         }
-    }
-
-    /// A publication that went by while the socket was joining.
-    pub(super) fn deliver_late(&mut self, key: SocketKey, publication: &Rc<Publication>) {
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return;
-        };
-        if publication.skip.as_ref() == Some(&socket.record.id) {
-            return;
-        }
-        let (event, args) = (&publication.event, &publication.args);
-        if matches!(socket.stage, Stage::Connecting { .. }) {
-            socket.held.push((event.clone(), args.clone()));
-            return;
-        }
-        let offset = socket
-            .recovery
-            .then(|| self.journal.offset(self.journal.last()));
-        let (connection, namespace) = (socket.connection, &socket.record.namespace);
-        let frames = event_frames(namespace, None, event, args, offset.as_deref());
-        self.hub.send_each(&[connection], frames);
     }
 
     /// A recovery that came to nothing: the socket begins as a new one.

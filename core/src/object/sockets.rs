@@ -10,15 +10,15 @@ use crate::{
     error::{Code, Refusal},
     event::{Args, Publication},
     hub::{
-        Asked, Auth, ConnectionId, DisconnectReason, Frame, Purpose, Record, Recovery, Sent,
+        AskedBy, Auth, ConnectionId, DisconnectReason, Journal, Purpose, Record, Recovery, Sent,
         Socket, SocketKey, Sockets, Stage,
     },
-    limits::{LOST_SOCKET_MS, MAX_HELD_EVENTS, MAX_NAMESPACES, MAX_TIMER_MS, MOVED_SESSION_MS},
+    limits::{LOST_SOCKET_MS, MAX_HELD_EVENTS, MAX_NAMESPACES, MOVED_SESSION_MS},
     names::{Epoch, Offset, RoomName, Timestamp, UserId},
     namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
-    socket_io::{self, Packet},
+    socket_io::Packet,
     storage::{Sql, StorageError},
-    wire::{Accepted, Access, Audience, Joined},
+    wire::{Accepted, Access, Audience, Joined, Question},
 };
 
 /// `{ok: true, …}`.
@@ -320,8 +320,9 @@ impl Object {
         let data = serde_json::value::to_raw_value(&data).ok();
         // The official suite knows the protocol's example alone.
         let data = data.filter(|_| !cfg!(feature = "conformance"));
-        let packet = socket_io::encode_connect_error(namespace, &refusal.message, data.as_deref());
-        self.hub.send(transport, format!("4{packet}"));
+        let parser = self.environment.config.parser;
+        let packet = parser.connect_error(namespace, &refusal.message, data.as_deref());
+        self.hub.send(transport, packet);
     }
 
     /// A new socket: its namespace says where it is from the start.
@@ -361,8 +362,18 @@ impl Object {
                     args,
                     timeout_ms,
                     tag,
-                } => self.ask_client(now, key, &event, &args, timeout_ms, tag),
-                Action::Leave(_) | Action::Send { .. } | Action::Ack(_) => {}
+                } => {
+                    let question = Question {
+                        event,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_client(now, key, &question, AskedBy::Namespace(tag));
+                }
+                Action::Leave(_)
+                | Action::Send { .. }
+                | Action::AskRoom { .. }
+                | Action::Ack(_) => {}
             }
         }
         self.one_join_less(sql, now, key)
@@ -399,6 +410,7 @@ impl Object {
         key: SocketKey,
         recovery: Option<Recovery>,
     ) -> Result<(), StorageError> {
+        let parser = self.environment.config.parser;
         let Some(socket) = self.hub.sockets.get_mut(key) else {
             return Ok(());
         };
@@ -407,23 +419,23 @@ impl Object {
         let held = std::mem::take(&mut socket.held);
         let (connection, record) = (socket.connection, &socket.record);
         let (namespace, id) = (record.namespace.clone(), record.id.clone());
-        let pid = record.pid.clone();
-        // All of this arrives or, should the wire be cut before CONNECT, none of it counts.
-        let wants_offsets = socket.recovery;
-        let offset = self.journal.offset(self.journal.last());
-        let offset = wants_offsets.then_some(&*offset);
-        if let Some(Recovery { mut missed, .. }) = recovery {
+        let (pid, wants_offsets) = (record.pid.clone(), socket.recovery);
+        let offset_of = |journal: &Journal, number| wants_offsets.then(|| journal.offset(number));
+        if let Some(Recovery { mut missed, at, .. }) = recovery {
             self.hub.sockets.lost.remove(pid.as_deref().unwrap_or(&id));
             missed.sort_by_key(|(at, ..)| *at);
+            // The client buffers these until CONNECT: it has all of them or none.
+            let offset = offset_of(&self.journal, at);
             for (_, event, args) in missed {
-                let frames = event_frames(&namespace, None, &event, &args, offset);
+                let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
                 self.hub.send_each(&[connection], frames);
             }
         }
-        let packet = socket_io::encode_connect(&namespace, &id, pid.as_deref());
-        self.hub.send(connection, format!("4{packet}"));
-        for (event, args) in held {
-            let frames = event_frames(&namespace, None, &event, &args, offset);
+        let connect = parser.connect(&namespace, &id, pid.as_deref());
+        self.hub.send(connection, connect);
+        for (number, event, args) in held {
+            let offset = offset_of(&self.journal, number);
+            let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
             self.hub.send_each(&[connection], frames);
         }
         Ok(())
@@ -433,24 +445,23 @@ impl Object {
 
     /// An event to one socket alone; `kept` for those that a recovery is to bring again.
     pub(super) fn emit(&mut self, key: SocketKey, event: &str, args: Args, kept: bool) {
+        let parser = self.environment.config.parser;
         let Some(socket) = self.hub.sockets.get_mut(key) else {
             return;
         };
-        let offset = socket.recovery.then(|| {
-            let number = if kept {
-                self.journal.direct(&socket.record.id, event, &args)
-            } else {
-                self.journal.last()
-            };
-            self.journal.offset(number)
-        });
+        let number = if kept && socket.recovery {
+            self.journal.direct(&socket.record.id, event, &args)
+        } else {
+            self.journal.last()
+        };
         if matches!(socket.stage, Stage::Connecting { .. }) {
-            socket.held.push((event.to_owned(), args));
+            socket.held.push((number, event.to_owned(), args));
             return;
         }
+        let offset = socket.recovery.then(|| self.journal.offset(number));
         let connection = socket.connection;
         let namespace = &socket.record.namespace;
-        let frames = event_frames(namespace, None, event, &args, offset.as_deref());
+        let frames = parser.event(namespace, None, event, &args, offset.as_deref());
         self.hub.send_each(&[connection], frames);
     }
 
@@ -458,9 +469,10 @@ impl Object {
         let (Some(id), Some(socket)) = (ack, self.hub.sockets.get(key)) else {
             return;
         };
-        let encoded = socket_io::encode_ack(&socket.record.namespace, id, args);
+        let parser = self.environment.config.parser;
+        let frames = parser.ack(&socket.record.namespace, id, args);
         let connection = socket.connection;
-        self.hub.send_each(&[connection], frames(encoded));
+        self.hub.send_each(&[connection], frames);
     }
 
     /// `{ok: false, error}` to whoever wants an ack, else the event `error`.
@@ -492,6 +504,7 @@ impl Object {
         let Some(offset) = publication.offset else {
             return;
         };
+        let parser = self.environment.config.parser;
         let namespace = kind_of(room).namespace();
         let (mut plain, mut offsets, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (key, after) in self.hub.sockets.members(room) {
@@ -520,13 +533,13 @@ impl Object {
         let (event, args) = (&publication.event, &publication.args);
         for (ids, offset) in [(plain, None), (offsets, Some(&*text))] {
             if !ids.is_empty() {
-                let frames = event_frames(namespace, None, event, args, offset);
+                let frames = parser.event(namespace, None, event, args, offset);
                 self.hub.send_each(&ids, frames);
             }
         }
         for key in held {
             if let Some(socket) = self.hub.sockets.get_mut(key) {
-                socket.held.push((event.clone(), args.clone()));
+                socket.held.push((number, event.clone(), args.clone()));
             }
         }
     }
@@ -544,6 +557,7 @@ impl Object {
         args: &Args,
         audience: &Audience,
     ) {
+        let parser = self.environment.config.parser;
         let namespace = kind_of(room).namespace();
         let (mut plain, mut offsets, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (key, _) in self.hub.sockets.members(room) {
@@ -560,16 +574,17 @@ impl Object {
                 Stage::Connected => plain.push(socket.connection),
             }
         }
-        let text = self.journal.offset(self.journal.last());
+        let number = self.journal.last();
+        let text = self.journal.offset(number);
         for (ids, offset) in [(plain, None), (offsets, Some(&*text))] {
             if !ids.is_empty() {
-                let frames = event_frames(namespace, None, event, args, offset);
+                let frames = parser.event(namespace, None, event, args, offset);
                 self.hub.send_each(&ids, frames);
             }
         }
         for key in held {
             if let Some(socket) = self.hub.sockets.get_mut(key) {
-                socket.held.push((event.to_owned(), args.clone()));
+                socket.held.push((number, event.to_owned(), args.clone()));
             }
         }
     }
@@ -683,7 +698,34 @@ impl Object {
                     args,
                     timeout_ms,
                     tag,
-                } => self.ask_client(now, key, &event, &args, timeout_ms, tag),
+                } => {
+                    let question = Question {
+                        event,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_client(now, key, &question, AskedBy::Namespace(tag));
+                }
+                Action::AskRoom {
+                    room,
+                    event: name,
+                    args,
+                    timeout_ms,
+                    tag,
+                } => {
+                    answered = true;
+                    let route = Route {
+                        key,
+                        event: event.to_owned(),
+                        ack: ack.take(),
+                    };
+                    let question = Question {
+                        event: name,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_room(sql, now, route, &room, question, tag)?;
+                }
                 Action::Ack(args) => {
                     answered = true;
                     self.ack(key, ack.take(), &args);
@@ -756,7 +798,7 @@ impl Object {
         }
     }
 
-    fn with_client(
+    pub(super) fn with_client(
         &self,
         key: SocketKey,
         now: Timestamp,
@@ -935,54 +977,12 @@ impl Object {
         };
         let (connection, namespace) = (socket.connection, socket.record.namespace.clone());
         let sid = socket.record.session.clone();
-        let packet = socket_io::encode_disconnect(&namespace);
-        self.hub.send(connection, format!("4{packet}"));
+        let packet = self.environment.config.parser.disconnect(&namespace);
+        self.hub.send(connection, packet);
         if let Some(session) = self.hub.sessions.get_mut(&sid) {
             session.sockets.remove(&namespace);
         }
         self.end_socket(sql, now, key, false)
-    }
-
-    // ── Questions to clients ─────────────────────────────────────────────────────────────────────
-
-    fn ask_client(
-        &mut self,
-        now: Timestamp,
-        key: SocketKey,
-        event: &str,
-        args: &Args,
-        timeout_ms: u64,
-        tag: String,
-    ) {
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return;
-        };
-        let id = socket.next_ask;
-        socket.next_ask = id.saturating_add(1);
-        let until = now.plus(timeout_ms.min(MAX_TIMER_MS));
-        socket.asked.insert(id, Asked { tag, until });
-        let connection = socket.connection;
-        let frames = event_frames(&socket.record.namespace, Some(id), event, args, None);
-        self.hub.send_each(&[connection], frames);
-    }
-
-    fn client_answered(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        id: u64,
-        answer: Option<&Args>,
-    ) -> Result<(), StorageError> {
-        let socket = self.hub.sockets.get_mut(key);
-        // An answer that comes too late, or twice, is nobody's.
-        let Some(asked) = socket.and_then(|socket| socket.asked.remove(&id)) else {
-            return Ok(());
-        };
-        let actions = self.with_client(key, now, |namespace, client| {
-            namespace.answered(client, &asked.tag, answer)
-        });
-        self.act(sql, now, key, "", None, actions)
     }
 
     // ── Ends ─────────────────────────────────────────────────────────────────────────────────────
@@ -1044,23 +1044,15 @@ impl Object {
         self.act(sql, now, key, "disconnect", None, sends.collect())
     }
 
-    /// Tokens that have run out, and questions that are not waited for any more.
+    /// Tokens that have run out.
     pub(super) fn sockets_due(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let (mut expired, mut late) = (Vec::new(), Vec::new());
-        for (key, socket) in &self.hub.sockets.live {
-            if socket.record.closes_at() <= now {
-                expired.push(*key);
-            }
-            let over = socket.asked.iter().filter(|(_, asked)| asked.until <= now);
-            late.extend(over.map(|(id, _)| (*key, *id)));
-        }
-        for (key, id) in late {
-            self.client_answered(sql, now, key, id, None)?;
-        }
+        let live = self.hub.sockets.live.iter();
+        let expired = live.filter(|(_, socket)| socket.record.closes_at() <= now);
+        let expired: Vec<SocketKey> = expired.map(|(key, _)| *key).collect();
         for key in expired {
             self.token_expired(sql, now, key)?;
         }
@@ -1157,23 +1149,6 @@ impl Object {
         let here = self.kick_sockets(sql, now, &room, user)?;
         Ok(here.saturating_add(elsewhere))
     }
-}
-
-/// The frames of an event: Engine.IO messages.
-pub(super) fn event_frames(
-    namespace: &str,
-    id: Option<u64>,
-    event: &str,
-    args: &Args,
-    offset: Option<&str>,
-) -> Vec<Frame> {
-    frames(socket_io::encode_event(namespace, id, event, args, offset))
-}
-
-fn frames(encoded: socket_io::Encoded) -> Vec<Frame> {
-    let text = Frame::from(format!("4{}", encoded.text));
-    let attachments = encoded.attachments.into_iter().map(Frame::from);
-    std::iter::once(text).chain(attachments).collect()
 }
 
 fn session_is_full(sockets: Option<usize>) -> bool {

@@ -109,6 +109,19 @@ impl Links {
         }
     }
 
+    /// Tells one of those who are linked.
+    pub fn tell_one(&mut self, object: &RoomName, notice: Notice) {
+        if let Some(link) = self.links.get_mut(object) {
+            link.pending.push(Rc::new(notice));
+            link.given = link.given.saturating_add(1);
+        }
+    }
+
+    /// Who is linked.
+    pub fn objects(&self) -> impl Iterator<Item = &RoomName> {
+        self.links.keys()
+    }
+
     /// What goes out now: links that get the same share one push.
     pub fn pushes(&mut self, now: Timestamp) -> Vec<Push> {
         let mut pushes: Vec<Push> = Vec::new();

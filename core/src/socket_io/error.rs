@@ -44,6 +44,9 @@ pub enum DecodeError {
     /// The packet with its attachments is larger than the server takes.
     #[error("a packet of more than {0} bytes")]
     TooLarge(usize),
+    /// A text message where packets are MessagePack.
+    #[error("packets are MessagePack here: binary messages")]
+    ExpectedBinary,
     /// Bytes that are not MessagePack, or not what JSON can hold.
     #[error("not a MessagePack packet: {0}")]
     MessagePack(&'static str),

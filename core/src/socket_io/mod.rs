@@ -19,6 +19,7 @@ mod encoder;
 mod error;
 mod header;
 pub mod msgpack;
+mod parser;
 mod payload;
 
 use serde_json::value::RawValue;
@@ -28,6 +29,7 @@ pub use encoder::{
     Encoded, encode_ack, encode_connect, encode_connect_error, encode_disconnect, encode_event,
 };
 pub use error::DecodeError;
+pub use parser::{Message, Parser};
 
 use crate::event::Args;
 

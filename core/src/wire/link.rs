@@ -70,11 +70,40 @@ pub enum Op {
         /// Which socket.
         socket: String,
     },
+    /// A socket asks everyone else in the room.
+    Ask {
+        /// What the socket may do there.
+        access: Access,
+        /// The question.
+        question: Question,
+        /// Which socket.
+        socket: String,
+        /// What the socket's namespace calls it.
+        tag: String,
+    },
+    /// What the lobby's sockets said to [`Notice::Ask`].
+    Answers {
+        /// Which question.
+        ask: u64,
+        /// The arguments of each ack.
+        answers: Vec<Args>,
+    },
     /// The lobby noticed a gap and wants what it missed.
     Pull {
         /// The last that it has.
         since: StreamPosition,
     },
+}
+
+/// An event whose acks are gathered.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Question {
+    /// The event's name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
+    /// How long answers count.
+    pub timeout_ms: u64,
 }
 
 /// A room's answer to one [`Op`].
@@ -148,6 +177,24 @@ pub enum Notice {
         args: Args,
         /// Who gets it.
         audience: Audience,
+    },
+    /// A question to the sockets; what they say comes back as [`Op::Answers`].
+    Ask {
+        /// Which.
+        ask: u64,
+        /// The question.
+        question: Question,
+        /// Who is asked.
+        audience: Audience,
+    },
+    /// What everyone said to a socket's question.
+    Answered {
+        /// Whose question it was.
+        socket: String,
+        /// What its namespace calls it.
+        tag: String,
+        /// The arguments of each ack.
+        answers: Vec<Args>,
     },
     /// The newest offset, where the publications themselves could not be brought: they are pulled.
     Head(Offset),

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub use link::{
-    Audience, Direct, Joined, LinkAnswers, Notice, Op, OpAnswer, Pushed, Recover, Recovered,
-    Remains,
+    Audience, Direct, Joined, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question, Recover,
+    Recovered, Remains,
 };
 
 use crate::{

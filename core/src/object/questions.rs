@@ -1,0 +1,303 @@
+//! Questions to clients: events that want an ack, to one socket or to everyone in a room.
+//!
+//! A room's question goes to each linked object once; each gathers what its own sockets say, and
+//! answers once, when all have or the time is over. What comes later is nobody's.
+
+use std::collections::BTreeSet;
+
+use super::{Object, Origin};
+use crate::{
+    event::Args,
+    hub::{Asked, AskedBy, SocketKey, Stage, Waiter},
+    limits::{MAX_TIMER_MS, QUESTION_SLACK_MS},
+    names::{RoomName, Timestamp},
+    namespaces::kind_of,
+    room::LOCAL,
+    storage::{Sql, StorageError},
+    wire::{Audience, Notice, Op, Question},
+};
+
+/// A question of this room's to everyone in it.
+pub(super) struct RoomQuestion {
+    /// The object whose socket asked, and which socket.
+    from: Option<RoomName>,
+    socket: String,
+    tag: String,
+    /// Who has not answered: linked objects, and [`LOCAL`] for this one.
+    waits_for: BTreeSet<String>,
+    answers: Vec<Args>,
+    until: Timestamp,
+}
+
+/// What this object's sockets have said to a room's question.
+#[derive(Default)]
+pub(super) struct Gathering {
+    waits_for: BTreeSet<SocketKey>,
+    answers: Vec<Args>,
+    until: Timestamp,
+}
+
+impl Object {
+    /// A socket's client is asked.
+    pub(super) fn ask_client(
+        &mut self,
+        now: Timestamp,
+        key: SocketKey,
+        question: &Question,
+        by: AskedBy,
+    ) {
+        let parser = self.environment.config.parser;
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return;
+        };
+        let id = socket.next_ask;
+        socket.next_ask = id.saturating_add(1);
+        let until = now.plus(question.timeout_ms.min(MAX_TIMER_MS));
+        socket.asked.insert(id, Asked { by, until });
+        let (connection, namespace) = (socket.connection, &socket.record.namespace);
+        let Question { event, args, .. } = question;
+        let frames = parser.event(namespace, Some(id), event, args, None);
+        self.hub.send_each(&[connection], frames);
+    }
+
+    /// A client's ack, or none in time. One that comes too late, or twice, is nobody's.
+    pub(super) fn client_answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        id: u64,
+        answer: Option<&Args>,
+    ) -> Result<(), StorageError> {
+        let socket = self.hub.sockets.get_mut(key);
+        match socket.and_then(|socket| socket.asked.remove(&id)) {
+            None => Ok(()),
+            Some(Asked {
+                by: AskedBy::Namespace(tag),
+                ..
+            }) => {
+                let actions = self.with_client(key, now, |namespace, client| {
+                    namespace.answered(client, &tag, answer)
+                });
+                self.act(sql, now, key, "", None, actions)
+            }
+            Some(Asked {
+                by: AskedBy::Room(room, ask),
+                ..
+            }) => {
+                let Some(gathering) = self.gatherings.get_mut(&(room.clone(), ask)) else {
+                    return Ok(());
+                };
+                gathering.waits_for.remove(&key);
+                gathering.answers.extend(answer.cloned());
+                if gathering.waits_for.is_empty() {
+                    self.gathered(sql, now, &room, ask)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// This room is asked by a socket of `from`'s, or of its own.
+    pub(super) fn ask_everyone(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        from: Option<&RoomName>,
+        question: &Question,
+        socket: &str,
+        tag: &str,
+    ) -> Result<(), StorageError> {
+        self.last_question = self.last_question.saturating_add(1);
+        let ask = self.last_question;
+        let objects = self.room.links.objects().map(RoomName::to_string);
+        let timeout = question.timeout_ms.min(MAX_TIMER_MS);
+        self.questions.insert(
+            ask,
+            RoomQuestion {
+                from: from.cloned(),
+                socket: socket.to_owned(),
+                tag: tag.to_owned(),
+                waits_for: objects.chain([LOCAL.to_owned()]).collect(),
+                answers: Vec::new(),
+                // Those who are asked wait as long as they were told; their answer takes its time.
+                until: now.plus(timeout.saturating_add(QUESTION_SLACK_MS)),
+            },
+        );
+        let audience = Origin::Socket(socket.to_owned()).audience();
+        let notice = Notice::Ask {
+            ask,
+            question: question.clone(),
+            audience: audience.clone(),
+        };
+        self.room.links.tell(notice, self.room.head());
+        let room = self.room.name.clone();
+        self.ask_sockets(sql, now, &room, ask, question, &audience)
+    }
+
+    /// A room asks the sockets here that are in it.
+    pub(super) fn ask_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        ask: u64,
+        question: &Question,
+        audience: &Audience,
+    ) -> Result<(), StorageError> {
+        let namespace = kind_of(room).namespace();
+        let asked = self.hub.sockets.members(room).map(|(key, _)| key);
+        let asked = asked.filter(|key| {
+            self.hub.sockets.get(*key).is_some_and(|socket| {
+                let record = &socket.record;
+                matches!(socket.stage, Stage::Connected)
+                    && record.namespace == namespace
+                    && audience.has(&record.claims.user, &record.id)
+            })
+        });
+        let asked: BTreeSet<SocketKey> = asked.collect();
+        for key in &asked {
+            let by = AskedBy::Room(room.clone(), ask);
+            self.ask_client(now, *key, question, by);
+        }
+        let nobody = asked.is_empty();
+        let gathering = Gathering {
+            waits_for: asked,
+            answers: Vec::new(),
+            until: now.plus(question.timeout_ms.min(MAX_TIMER_MS)),
+        };
+        self.gatherings.insert((room.clone(), ask), gathering);
+        if nobody {
+            self.gathered(sql, now, room, ask)?;
+        }
+        Ok(())
+    }
+
+    /// The sockets here have said what they had to say.
+    fn gathered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        ask: u64,
+    ) -> Result<(), StorageError> {
+        let Some(gathering) = self.gatherings.remove(&(room.clone(), ask)) else {
+            return Ok(());
+        };
+        let answers = gathering.answers;
+        if *room == self.room.name {
+            return self.answered_by(sql, now, LOCAL, ask, answers);
+        }
+        let op = Op::Answers { ask, answers };
+        self.hub.links.get(room).ask(now, op, Waiter::Nobody);
+        Ok(())
+    }
+
+    /// An object's sockets have answered this room's question; with the last of them all have.
+    pub(super) fn answered_by(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        object: &str,
+        ask: u64,
+        answers: Vec<Args>,
+    ) -> Result<(), StorageError> {
+        let Some(question) = self.questions.get_mut(&ask) else {
+            return Ok(());
+        };
+        if !question.waits_for.remove(object) {
+            return Ok(());
+        }
+        question.answers.extend(answers);
+        if question.waits_for.is_empty() {
+            self.all_answered(sql, now, ask)?;
+        }
+        Ok(())
+    }
+
+    fn all_answered(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        ask: u64,
+    ) -> Result<(), StorageError> {
+        let Some(RoomQuestion {
+            from,
+            socket,
+            tag,
+            answers,
+            ..
+        }) = self.questions.remove(&ask)
+        else {
+            return Ok(());
+        };
+        match from {
+            Some(object) => {
+                let notice = Notice::Answered {
+                    socket,
+                    tag,
+                    answers,
+                };
+                self.room.links.tell_one(&object, notice);
+                Ok(())
+            }
+            None => self.tell_asker(sql, now, &socket, &tag, &answers),
+        }
+    }
+
+    /// The socket that asked hears what everyone said.
+    pub(super) fn tell_asker(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        socket: &str,
+        tag: &str,
+        answers: &[Args],
+    ) -> Result<(), StorageError> {
+        let mut live = self.hub.sockets.live.iter();
+        let asker = live.find(|(_, other)| other.record.id == socket);
+        let Some(key) = asker.map(|(key, _)| *key) else {
+            return Ok(());
+        };
+        let actions = self.with_client(key, now, |namespace, client| {
+            namespace.answered_by_all(client, tag, answers)
+        });
+        self.act(sql, now, key, "", None, actions)
+    }
+
+    /// Questions that are not waited for any more.
+    pub(super) fn questions_due(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let mut late = Vec::new();
+        for (key, socket) in &self.hub.sockets.live {
+            let over = socket.asked.iter().filter(|(_, asked)| asked.until <= now);
+            late.extend(over.map(|(id, _)| (*key, *id)));
+        }
+        for (key, id) in late {
+            self.client_answered(sql, now, key, id, None)?;
+        }
+        let over = self.gatherings.iter().filter(|(_, g)| g.until <= now);
+        let over: Vec<(RoomName, u64)> = over.map(|(id, _)| id.clone()).collect();
+        for (room, ask) in over {
+            self.gathered(sql, now, &room, ask)?;
+        }
+        let over = self.questions.iter().filter(|(_, q)| q.until <= now);
+        let over: Vec<u64> = over.map(|(ask, _)| *ask).collect();
+        for ask in over {
+            self.all_answered(sql, now, ask)?;
+        }
+        Ok(())
+    }
+
+    /// When the next one is over.
+    pub(super) fn next_question_deadline(&self) -> Option<Timestamp> {
+        let clients = self.hub.sockets.live.values();
+        let clients = clients.flat_map(|socket| socket.asked.values().map(|asked| asked.until));
+        let gatherings = self.gatherings.values().map(|gathering| gathering.until);
+        let questions = self.questions.values().map(|question| question.until);
+        clients.chain(gatherings).chain(questions).min()
+    }
+}
