@@ -146,7 +146,12 @@ const V2: &[&str] = &[
     // the JSON of hub::journal::Entry.
     "CREATE TABLE journal (first INTEGER PRIMARY KEY, at INTEGER NOT NULL, entries TEXT NOT NULL)",
     // How far this object's sockets are in other rooms, where the journal no longer says it.
-    "CREATE TABLE reached (room TEXT PRIMARY KEY, epoch TEXT NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE reached (
+        room TEXT PRIMARY KEY,
+        epoch TEXT NOT NULL,
+        offset INTEGER NOT NULL,
+        number INTEGER NOT NULL
+    ) WITHOUT ROWID",
 ];
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`

@@ -13,6 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::socket::Floor;
 use crate::{
     event::Args,
     limits::MAX_JOURNAL_ROW_BYTES,
@@ -53,13 +54,16 @@ struct Run {
 }
 
 impl Run {
-    fn reached(&self, number: u64) -> StreamPosition {
+    fn reached(&self, number: u64) -> Floor {
         let more = number
             .saturating_sub(self.number)
             .min(self.count.saturating_sub(1));
-        StreamPosition {
-            epoch: self.epoch.clone(),
-            offset: Offset(self.offset.0.saturating_add(more)),
+        Floor {
+            number: self.number.saturating_add(more),
+            position: StreamPosition {
+                epoch: self.epoch.clone(),
+                offset: Offset(self.offset.0.saturating_add(more)),
+            },
         }
     }
 }
@@ -76,7 +80,7 @@ pub struct Journal {
     turn: Vec<Entry>,
     runs: BTreeMap<RoomName, VecDeque<Run>>,
     /// How far sockets were in rooms by the runs that are forgotten.
-    reached: BTreeMap<RoomName, StreamPosition>,
+    reached: BTreeMap<RoomName, Floor>,
     /// When the oldest row was written.
     oldest: Option<Timestamp>,
 }
@@ -94,13 +98,14 @@ impl Journal {
             reached: BTreeMap::new(),
             oldest: None,
         };
-        for row in sql.run("SELECT room, epoch, offset FROM reached", &[])? {
+        for row in sql.run("SELECT room, epoch, offset, number FROM reached", &[])? {
             let room = RoomName::parse(row.text(0, "journal")?).map_err(|_| corrupt())?;
             let position = StreamPosition {
                 epoch: Epoch::stored(row.text(1, "journal")?.to_owned()),
                 offset: Offset(row.unsigned(2, "journal")?),
             };
-            journal.reached.insert(room, position);
+            let number = row.unsigned(3, "journal")?;
+            journal.reached.insert(room, Floor { number, position });
         }
         for row in sql.run("SELECT first, at, entries FROM journal ORDER BY first", &[])? {
             let (mut number, at) = (row.unsigned(0, "journal")?, row.unsigned(1, "journal")?);
@@ -186,8 +191,9 @@ impl Journal {
         offset.strip_prefix(&self.prefix)?.parse().ok()
     }
 
-    /// How far a client was in `room` when it had seen `number`, as far as the journal knows.
-    pub fn reached(&self, room: &RoomName, number: u64) -> Option<StreamPosition> {
+    /// How far a client was in `room` when it had seen `number`, as far as the journal knows, and
+    /// since which number.
+    pub fn reached(&self, room: &RoomName, number: u64) -> Option<Floor> {
         let run = self.runs.get(room).and_then(|runs| {
             let after = runs.partition_point(|run| run.number <= number);
             runs.get(after.checked_sub(1)?)
@@ -202,6 +208,7 @@ impl Journal {
         let run = self.runs.get(room).and_then(VecDeque::back);
         run.map(|run| run.reached(u64::MAX))
             .or_else(|| self.reached.get(room).cloned())
+            .map(|floor| floor.position)
     }
 
     /// What `socket` alone was sent after `number`; none where not all of it was kept.
@@ -278,19 +285,23 @@ impl Journal {
         }
         for (room, runs) in &mut self.runs {
             let mut last = None;
-            while let Some(run) = runs.pop_front_if(|run| run.at < cutoff) {
+            while let Some(run) = runs.front().filter(|run| run.at < cutoff) {
                 last = Some(run.reached(u64::MAX));
+                runs.pop_front();
             }
-            if let (Some(position), true) = (last, is_wanted(room)) {
+            if let (Some(floor), true) = (last, is_wanted(room)) {
+                let Floor { number, position } = &floor;
                 sql.run(
-                    "INSERT OR REPLACE INTO reached (room, epoch, offset) VALUES (?, ?, ?)",
+                    "INSERT OR REPLACE INTO reached (room, epoch, offset, number)
+                     VALUES (?, ?, ?, ?)",
                     &[
                         text(room.as_str()),
                         text(position.epoch.as_str()),
                         unsigned(position.offset.0),
+                        unsigned(*number),
                     ],
                 )?;
-                self.reached.insert(room.clone(), position);
+                self.reached.insert(room.clone(), floor);
             }
         }
         self.runs.retain(|_, runs| !runs.is_empty());

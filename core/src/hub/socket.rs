@@ -38,21 +38,23 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// How far a client that has seen `number` is, if the journal says `journal`.
-    pub fn reached(&self, number: u64, journal: Option<StreamPosition>) -> Option<StreamPosition> {
+    /// How far a client that has seen `number` is, if the journal says `journal`: that counts where
+    /// it is newer than where the socket came in, or came back still having to be sent what it missed.
+    pub fn reached(&self, number: u64, journal: Option<Floor>) -> Option<StreamPosition> {
         let floors = self.floors.iter().filter(|floor| floor.number <= number);
         let floor = floors
             .max_by_key(|floor| floor.number)
-            .or_else(|| self.floors.first())
-            .map(|floor| &floor.position);
+            .or_else(|| self.floors.first());
         match (floor, journal) {
             (Some(floor), Some(journal))
-                if journal.epoch == floor.epoch && journal.offset > floor.offset =>
+                if journal.number > floor.number
+                    && journal.position.epoch == floor.position.epoch
+                    && journal.position.offset > floor.position.offset =>
             {
-                Some(journal)
+                Some(journal.position)
             }
-            (Some(floor), _) => Some(floor.clone()),
-            (None, journal) => journal,
+            (Some(floor), _) => Some(floor.position.clone()),
+            (None, journal) => journal.map(|journal| journal.position),
         }
     }
 }

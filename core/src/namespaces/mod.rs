@@ -5,6 +5,8 @@
 //! kind that no module claims is a relay. They decide; the room and the hub carry out.
 
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod board;
 mod chat;
 #[cfg(feature = "conformance")]
@@ -165,6 +167,8 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
     Some(match name {
         "/" => &inbox::Inbox,
         "/chat" => &chat::Chat,
+        #[cfg(test)]
+        "/asking" => &asking::Asking,
         #[cfg(test)]
         "/board" => &board::Board,
         _ => return None,

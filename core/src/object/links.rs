@@ -110,7 +110,8 @@ impl Object {
             None => Ok(()),
             Some(Call::Push(object)) => {
                 let pushed: Option<Pushed> = read(answer);
-                if pushed.is_some_and(|pushed| !pushed.linked) {
+                let is_over = pushed.is_some_and(|pushed| !pushed.linked);
+                if is_over && self.room.links.may_end(&object) {
                     self.unlink(sql, now, &object)?;
                 }
                 let head = self.room.head();

@@ -39,7 +39,18 @@ impl Object {
         let Some(socket) = self.hub.sockets.get(key) else {
             return Ok(());
         };
-        let home = first_home(&pid, offset.as_deref());
+        // A client that came here and has seen nothing since still has the offset that it came with.
+        let live = self.hub.sockets.of_pid(&pid);
+        let live = live.and_then(|key| self.hub.sockets.get(key));
+        let here = live.map(|s| &s.record).or(self.hub.sockets.lost.get(&pid));
+        let is_here = here.is_some_and(|record| {
+            record.moved_to.is_none() && offset.is_some() && record.came_with == offset
+        });
+        let home = if is_here {
+            Some(self.room.name.clone())
+        } else {
+            first_home(&pid, offset.as_deref())
+        };
         let recover = Recover {
             pid,
             offset,
@@ -142,6 +153,7 @@ impl Object {
         Ok(Recovered::Found(Box::new(remains)))
     }
 
+    /// `is_own`: the answer is this object's.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn recover_answered(
         &mut self,
@@ -198,8 +210,10 @@ impl Object {
             self.close_session(sql, now, &other, DisconnectReason::Replaced)?;
         }
         let last = self.journal.last();
+        // Numbers of another object mean nothing here.
         let here = self.hub.sockets.lost.get(&recover.pid);
-        let (from, began, came_with) = match here.filter(|_| is_own) {
+        let here = here.filter(|record| is_own && record.moved_to.is_none());
+        let (from, began, came_with) = match here {
             Some(record) => (number, record.began, record.came_with.clone()),
             None => {
                 // Should it be cut again before it has seen any of this.

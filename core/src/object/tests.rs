@@ -161,6 +161,10 @@ impl Shell {
         }
         let outputs = result?;
         for output in &outputs {
+            if let Output::Accept { attachment, .. } = output {
+                // What one of that number was sent in another life is nobody's.
+                self.received.remove(&attachment.connection);
+            }
             match output {
                 Output::Accept { attachment, .. } | Output::Attach(attachment) => {
                     let kept = Attachment::from_json(&attachment.to_json()).unwrap();

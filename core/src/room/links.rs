@@ -26,6 +26,8 @@ struct Link {
     through: u64,
     /// What `through` will be when the push that is under way is.
     through_then: u64,
+    /// A socket has joined since the push that is under way was sent.
+    joined: bool,
 }
 
 /// The links.
@@ -64,7 +66,16 @@ impl Links {
             )?;
             self.links.insert(object.clone(), Link::default());
         }
+        if let Some(link) = self.links.get_mut(object) {
+            link.joined = true;
+        }
         Ok(())
+    }
+
+    /// Whether an answer to the push that is under way can say that `object` has none any more: it was
+    /// not on its way when a socket joined.
+    pub fn may_end(&self, object: &RoomName) -> bool {
+        self.links.get(object).is_some_and(|link| !link.joined)
     }
 
     /// `object` has none any more.
@@ -119,6 +130,7 @@ impl Links {
                 continue;
             }
             link.in_flight = true;
+            link.joined = false;
             link.through_then = link.given;
             let notices = std::mem::take(&mut link.pending);
             let must = notices.iter().filter(|notice| notice.must_arrive());

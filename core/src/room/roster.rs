@@ -328,7 +328,7 @@ mod tests {
                 .enter(&sql, Timestamp(0), &ann, None, holder)
                 .unwrap();
         }
-        assert_eq!(roster.held_by("lobby:0"), [ann.clone()]);
+        assert_eq!(roster.held_by("lobby:0"), std::slice::from_ref(&ann));
         assert_eq!(roster.held_elsewhere(None), 1);
         roster
             .exit(&sql, Timestamp(1), &ann, "lobby:0", false)

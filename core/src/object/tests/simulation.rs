@@ -13,15 +13,45 @@ const USERS: [&str; 6] = ["ann", "bob", "cem", "dia", "ann", "bob"];
 
 #[derive(Debug, Clone)]
 enum Step {
-    Connect { client: usize, lobby: usize },
-    Join { client: usize, room: usize },
-    Leave { client: usize, room: usize },
-    Send { client: usize, room: usize },
-    Retry { client: usize },
-    Cut { client: usize, noticed: bool },
+    Connect {
+        client: usize,
+        lobby: usize,
+    },
+    Join {
+        client: usize,
+        room: usize,
+    },
+    Leave {
+        client: usize,
+        room: usize,
+    },
+    Send {
+        client: usize,
+        room: usize,
+    },
+    Retry {
+        client: usize,
+    },
+    Cut {
+        client: usize,
+        noticed: bool,
+    },
+    /// It connects and is cut before it has read a word of the answer.
+    Glimpse {
+        client: usize,
+        lobby: usize,
+    },
+    /// It reads nothing until told again.
+    Deaf {
+        client: usize,
+    },
     Notice,
-    Evict { object: usize },
-    Crash { object: usize },
+    Evict {
+        object: usize,
+    },
+    Crash {
+        object: usize,
+    },
     Trouble(Vec<Fate>),
     Release(usize),
     Pass(u64),
@@ -43,6 +73,8 @@ fn sim_step() -> impl Strategy<Value = Step> {
         8 => pair().prop_map(|(client, room)| Step::Send { client, room }),
         1 => (0..USERS.len()).prop_map(|client| Step::Retry { client }),
         3 => (0..USERS.len(), any::<bool>()).prop_map(|(client, noticed)| Step::Cut { client, noticed }),
+        1 => pair().prop_map(|(client, lobby)| Step::Glimpse { client, lobby }),
+        2 => (0..USERS.len()).prop_map(|client| Step::Deaf { client }),
         1 => Just(Step::Notice),
         1 => (0..4_usize).prop_map(|object| Step::Evict { object }),
         1 => (0..4_usize).prop_map(|object| Step::Crash { object }),
@@ -76,6 +108,7 @@ struct Person {
     places: Vec<Place>,
     /// A leave was not acked: it may have gone.
     unsure: Vec<bool>,
+    is_deaf: bool,
     /// Messages that were not acked.
     unacked: Vec<(usize, u64)>,
 }
@@ -175,6 +208,7 @@ impl Simulation {
             wanted: BTreeMap::new(),
             places: vec![Place::Out; ROOMS.len()],
             unsure: vec![false; ROOMS.len()],
+            is_deaf: false,
             unacked: vec![],
         });
         Self {
@@ -247,6 +281,19 @@ impl Simulation {
                     }
                 }
             }
+            Step::Glimpse { client, lobby } => {
+                let person = &mut self.people[*client];
+                if person.client.at.is_none() {
+                    person.client.dial(cluster, LOBBIES[*lobby]);
+                    cluster.settle();
+                    let wire = person.client.cut(cluster).expect("dialed");
+                    self.cut.push(wire);
+                }
+            }
+            Step::Deaf { client } => {
+                let person = &mut self.people[*client];
+                person.is_deaf = !person.is_deaf;
+            }
             Step::Notice => {
                 if !self.cut.is_empty() {
                     let (object, connection) = self.cut.remove(0);
@@ -261,6 +308,12 @@ impl Simulation {
             }
             Step::Crash { object } => {
                 let name = object_named(*object);
+                for person in &mut self.people {
+                    if person.client.at.as_ref().is_some_and(|(at, _)| at == name) {
+                        person.client.cut(cluster);
+                        person.lost();
+                    }
+                }
                 cluster.crash(name);
                 self.cut.retain(|(of, _)| of != name);
             }
@@ -275,6 +328,9 @@ impl Simulation {
     /// Everyone reads what has come, and whose wire is gone notices.
     fn listen(&mut self) -> Result<(), String> {
         for (index, person) in self.people.iter_mut().enumerate() {
+            if person.is_deaf {
+                continue;
+            }
             let was_open = person.client.at.is_some();
             person.client.read(&mut self.cluster);
             for heard in std::mem::take(&mut person.client.log) {
@@ -297,6 +353,9 @@ impl Simulation {
 
     /// All trouble is over: those who are connected have it all, and are here.
     fn check_at_rest(&mut self) -> Result<(), String> {
+        for person in &mut self.people {
+            person.is_deaf = false;
+        }
         self.cluster.calm();
         // A wire that was cut unnoticed is found dead by its heartbeat.
         self.cluster.pass(100_000);
