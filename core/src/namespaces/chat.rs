@@ -35,6 +35,13 @@ enum ChatId {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct Sent {
+    #[serde(default)]
+    client_message_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Typing {
     is_typing: bool,
 }
@@ -116,7 +123,7 @@ impl Namespace for Chat {
                 room: chat(args)?,
                 event: event.to_owned(),
                 args: args.clone(),
-                id: None,
+                id: args.read::<Sent>()?.client_message_id,
             },
             "typing" => {
                 let Typing { is_typing } = args.read()?;

@@ -267,6 +267,12 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_shows_the_example_as_it_is() {
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(include_str!("board.rs").trim_end()));
+    }
+
+    #[test]
     fn who_may_join() {
         use Access::{Full, IfMember, Read};
         use Admission::{Granted, IfMemberOf, Refused};

@@ -46,13 +46,16 @@ pub struct Push {
 }
 
 impl Links {
-    /// Reads the stored links.
-    pub fn load(sql: &dyn Sql) -> Result<Self, StorageError> {
+    /// Reads the stored links. Each is told the newest offset once: what was not brought before a
+    /// crash is pulled.
+    pub fn load(sql: &dyn Sql, head: Offset) -> Result<Self, StorageError> {
         let mut links = Self::default();
         for row in sql.run("SELECT object FROM links", &[])? {
             let object =
                 RoomName::parse(row.text(0, "link")?).map_err(|_| StorageError::Corrupt("link"))?;
-            links.links.insert(object, Link::default());
+            let mut link = Link::default();
+            link.collapse(head);
+            links.links.insert(object, link);
         }
         Ok(links)
     }

@@ -98,14 +98,15 @@ impl Room {
         history: HistoryConfig,
     ) -> Result<Self, StorageError> {
         let epoch = storage::migrate(sql, &name, fresh_epoch.as_str())?;
+        let log = log::Log::open(sql, history)?;
         Ok(Self {
             kind: namespaces::kind_of(&name),
             epoch: Epoch::stored(epoch),
             roster: Roster::load(sql)?,
             typing: Typing::default(),
             outbox: Outbox::load(sql)?,
-            links: Links::load(sql)?,
-            log: log::Log::open(sql, history)?,
+            links: Links::load(sql, log.head())?,
+            log,
             name,
         })
     }
