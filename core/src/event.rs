@@ -124,6 +124,13 @@ pub(crate) fn raw(json: String) -> Box<RawValue> {
     RawValue::from_string(json).unwrap_or_default()
 }
 
+/// For a field whose `null` is a value: only one that is missing is none.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
 /// How deep arrays and objects nest. One pass; short texts cannot nest deep and skip it.
 pub(crate) fn depth(json: &str) -> usize {
     if json.len() <= MAX_JSON_DEPTH {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::Refusal,
-    event::Args,
+    event::{Args, present},
     limits::MAX_CLIENT_ID_LEN,
     names::{Offset, UserId},
     wire::Accepted,
@@ -47,12 +47,6 @@ struct Fields<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Decodes one frame. Nothing that a client can send panics.

@@ -3,13 +3,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{
-    namespace::{Action, Client, Namespace, check_client_id, unknown_event},
-    room_from_client,
+use super::namespace::{
+    Action, Client, Namespace, check_client_id, room_in_payload, unknown_event,
 };
 use crate::{
     error::Refusal,
-    event::Args,
+    event::{Args, present},
     names::{Offset, RoomName, UserId},
 };
 
@@ -60,7 +59,7 @@ pub(super) struct ReadTo {
 struct Send {
     room: String,
     event: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "present")]
     data: Option<Box<RawValue>>,
     #[serde(default)]
     id: Option<String>,
@@ -102,16 +101,16 @@ impl Namespace for Inbox {
             },
             "typing" => {
                 let Typing { room, is_typing } = args.read()?;
-                Action::send(room_from_client(&room)?, event, &IsTyping { is_typing })
+                Action::send(room_in_payload(&room)?, event, &IsTyping { is_typing })
             }
             "mark_read" => {
                 let MarkRead { room, offset } = args.read()?;
-                Action::send(room_from_client(&room)?, event, &ReadTo { offset })
+                Action::send(room_in_payload(&room)?, event, &ReadTo { offset })
             }
             "send" => {
                 let sent: Send = args.read()?;
                 Action::Send {
-                    room: room_from_client(&sent.room)?,
+                    room: room_in_payload(&sent.room)?,
                     event: sent.event,
                     args: Args::from_client(sent.data.as_deref())?,
                     id: check_client_id(sent.id, "id")?,
@@ -134,7 +133,7 @@ fn room(args: &Args) -> Result<RoomName, Refusal> {
         Args::Array(_) => None,
     };
     match name {
-        Some(name) => room_from_client(&name),
-        None => room_from_client(&args.read::<InRoom>()?.room),
+        Some(name) => room_in_payload(&name),
+        None => room_in_payload(&args.read::<InRoom>()?.room),
     }
 }

@@ -164,6 +164,14 @@ pub fn presence_state(room: &RoomName, joined: &Joined) -> Option<Action> {
     Some(Action::emit("presence_state", &State { room, users }))
 }
 
+/// A room that an event's payload names.
+pub fn room_in_payload(name: &str) -> Result<RoomName, Refusal> {
+    super::room_from_client(name).map_err(|refusal| match refusal.code {
+        Code::BadRequest => Refusal::invalid(refusal.message),
+        _ => refusal,
+    })
+}
+
 /// The refusal of an event that a namespace does not know.
 pub fn unknown_event(namespace: &str, event: &str) -> Refusal {
     Refusal::new(

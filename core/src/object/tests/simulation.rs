@@ -293,6 +293,14 @@ impl Simulation {
             Step::Deaf { client } => {
                 let person = &mut self.people[*client];
                 person.is_deaf = !person.is_deaf;
+                // A pong comes behind all that was read.
+                if let Some(wire) = person.client.at.clone() {
+                    if person.is_deaf {
+                        cluster.unread.insert(wire);
+                    } else {
+                        cluster.unread.remove(&wire);
+                    }
+                }
             }
             Step::Notice => {
                 if !self.cut.is_empty() {
@@ -355,6 +363,9 @@ impl Simulation {
     fn check_at_rest(&mut self) -> Result<(), String> {
         for person in &mut self.people {
             person.is_deaf = false;
+            if let Some(wire) = &person.client.at {
+                self.cluster.unread.remove(wire);
+            }
         }
         self.cluster.calm();
         // A wire that was cut unnoticed is found dead by its heartbeat.

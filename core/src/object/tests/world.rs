@@ -72,6 +72,8 @@ pub struct Cluster {
     pub made: Vec<Made>,
     /// Connections whose clients are cut: they answer no ping.
     silent: BTreeSet<(String, ConnectionId)>,
+    /// Wires that nobody reads for now: they answer no ping either.
+    pub unread: BTreeSet<(String, ConnectionId)>,
     /// Pings that are to be answered by clients themselves.
     pongs: Vec<(String, ConnectionId)>,
     /// How often any object has been woken by each cause.
@@ -90,6 +92,7 @@ impl Cluster {
             rules: vec![],
             made: vec![],
             silent: BTreeSet::new(),
+            unread: BTreeSet::new(),
             pongs: vec![],
             timers: 0,
             alarms: 0,
@@ -122,7 +125,7 @@ impl Cluster {
             let pings = flush.frames.iter().filter(|frame| as_text(frame) == "2");
             for id in pings.flat_map(|_| &flush.connections) {
                 let of = (name.to_owned(), *id);
-                if self.silent.contains(&of) {
+                if self.silent.contains(&of) || self.unread.contains(&of) {
                     continue;
                 }
                 let now = self.now;
