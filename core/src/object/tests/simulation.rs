@@ -336,7 +336,9 @@ impl Simulation {
     /// Everyone reads what has come, and whose wire is gone notices.
     fn listen(&mut self) -> Result<(), String> {
         for (index, person) in self.people.iter_mut().enumerate() {
-            if person.is_deaf {
+            // Who does not read notices its wire's end all the same.
+            let wire = person.client.at.as_ref();
+            if person.is_deaf && wire.is_none_or(|wire| self.cluster.is_open(wire)) {
                 continue;
             }
             let was_open = person.client.at.is_some();

@@ -1229,6 +1229,62 @@ fn a_client_that_is_asked_answers_once_and_in_time_or_not_at_all() {
     assert!(ann.connected);
 }
 
+#[test]
+fn a_question_to_everyone_on_a_board_is_answered_once_by_all() {
+    let mut cluster = Cluster::new(&[]);
+    let at = [
+        ("ann", LOBBY),
+        ("bob", OTHER),
+        ("cem", LOBBY),
+        ("dee", "board:b"),
+    ];
+    let mut all = at.map(|(user, at)| {
+        let mut client = Client::connected(user, "/board", &mut cluster, at);
+        client.call(&mut cluster, "open", json!({"board": "b"}));
+        client
+    });
+    for client in &mut all {
+        client.take(&mut cluster);
+    }
+    // All but one answer; the asker is not asked. Twice: all in time, then one of them never.
+    for (round, silent) in [(1, None), (2, Some(2))] {
+        let ack = all[0].call(&mut cluster, "poll", json!({"board": "b", "round": round}));
+        assert_eq!(ack, json!({"ok": true}));
+        for (index, client) in all.iter_mut().enumerate() {
+            client.read(&mut cluster);
+            let asked = std::mem::take(&mut client.asked);
+            assert_eq!(asked.len(), usize::from(index > 0), "{index}");
+            for (id, question) in asked {
+                assert_eq!(
+                    question,
+                    [json!("vote"), json!({"board": "b", "round": round})]
+                );
+                if silent != Some(index) {
+                    client.answer(&mut cluster, id, &json!(["yes"]));
+                }
+            }
+        }
+        let heard = all[0].take(&mut cluster);
+        match silent {
+            None => assert_eq!(
+                heard[0][..2],
+                [json!("votes"), json!({"board": "b", "votes": 3})]
+            ),
+            Some(_) => {
+                assert!(heard.is_empty(), "one may still answer: {heard:?}");
+                cluster.pass(6_000);
+                let heard = all[0].take(&mut cluster);
+                assert_eq!(
+                    heard[0][..2],
+                    [json!("votes"), json!({"board": "b", "votes": 2})]
+                );
+            }
+        }
+    }
+    let ack = all[0].call(&mut cluster, "poll", json!({"board": "other"}));
+    assert_eq!(ack["error"]["code"], "not_in_room");
+}
+
 // ── A namespace of one's own ─────────────────────────────────────────────────────────────────────
 
 #[test]

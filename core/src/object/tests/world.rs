@@ -116,6 +116,12 @@ impl Cluster {
         self.shells.keys().cloned().collect()
     }
 
+    /// Whether the server has this WebSocket.
+    pub fn is_open(&self, (object, connection): &(String, ConnectionId)) -> bool {
+        let shell = self.shells.get(object);
+        shell.is_some_and(|shell| shell.attachments.contains_key(connection))
+    }
+
     pub fn turn(&mut self, name: &str, inputs: Vec<Input>) -> Vec<Output> {
         let outputs = self.shell(name).turn(inputs).unwrap();
         for output in &outputs {
