@@ -51,7 +51,7 @@ impl Ids {
     }
 }
 
-/// The object that an id of [`Ids::at_home`] names.
+/// The object that a session id or a pid names (`{object}.{random}`).
 pub fn home_of(id: &str) -> Option<RoomName> {
     RoomName::parse(id.rsplit_once('.')?.0).ok()
 }
