@@ -17,7 +17,7 @@ use crate::{
     names::{Epoch, Offset, RoomName, Timestamp, UserId},
     namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
     socket_io::Packet,
-    storage::{Sql, StorageError},
+    storage::{Sql, StorageError, text},
     wire::{Accepted, Access, Audience, Joined, Question},
 };
 
@@ -102,10 +102,14 @@ impl Object {
         now: Timestamp,
     ) -> Result<(), StorageError> {
         for row in sql.run("SELECT sid, claims FROM doors", &[])? {
-            let claims = serde_json::from_str(row.text(1, "claims")?)
-                .map_err(|_| StorageError::Corrupt("claims"))?;
-            if let Some(session) = self.hub.sessions.get_mut(row.text(0, "claims")?) {
-                session.door.claims = Some(claims);
+            let sid = row.text(0, "claims")?;
+            match self.hub.sessions.get_mut(sid) {
+                Some(session) => {
+                    let claims = serde_json::from_str(row.text(1, "claims")?);
+                    session.door.claims =
+                        Some(claims.map_err(|_| StorageError::Corrupt("claims"))?);
+                }
+                None => drop(sql.run("DELETE FROM doors WHERE sid = ?", &[text(sid)])?),
             }
         }
         let mut lost = Vec::new();
@@ -148,6 +152,12 @@ impl Object {
                     record.store(sql)?;
                     lost.push(record);
                 }
+            }
+        }
+        let timeout = self.environment.config.connect_timeout_ms;
+        for session in self.hub.sessions.values_mut() {
+            if session.sockets.is_empty() && !session.door.echo {
+                session.connect_by = Some(session.heard_at.plus(timeout));
             }
         }
         // Once it is known who is still here.

@@ -324,29 +324,34 @@ fn short_intervals_are_timers_and_their_pongs_are_messages() {
 
 #[test]
 fn who_connects_to_no_namespace_is_closed_in_time() {
-    let mut cluster = Cluster::new(&[("CONNECT_TIMEOUT_MS", "1000")]);
-    let request = cluster.next_request(LOBBY);
-    let engine = engine_request(Method::Upgrade, None);
-    let body = String::new();
-    cluster.turn(
-        LOBBY,
-        vec![Input::Engine {
-            request,
-            engine,
-            body,
-        }],
-    );
-    let wire = *cluster.shell(LOBBY).attachments.keys().last().unwrap();
-    let mut client = Client::connected("ann", "/chat", &mut cluster, LOBBY);
-    cluster.pass(999);
-    assert!(cluster.shell(LOBBY).closed.is_empty());
-    cluster.pass(1);
-    assert_eq!(
-        cluster.shell(LOBBY).closed[&wire],
-        DisconnectReason::NotConnected
-    );
-    client.read(&mut cluster);
-    assert!(client.connected);
+    for sleeps in [false, true] {
+        let mut cluster = Cluster::new(&[("CONNECT_TIMEOUT_MS", "30000")]);
+        let request = cluster.next_request(LOBBY);
+        let engine = engine_request(Method::Upgrade, None);
+        let body = String::new();
+        cluster.turn(
+            LOBBY,
+            vec![Input::Engine {
+                request,
+                engine,
+                body,
+            }],
+        );
+        let wire = *cluster.shell(LOBBY).attachments.keys().last().unwrap();
+        let mut client = Client::connected("ann", "/chat", &mut cluster, LOBBY);
+        if sleeps {
+            cluster.evict(LOBBY);
+        }
+        cluster.pass(29_999);
+        assert!(cluster.shell(LOBBY).closed.is_empty());
+        cluster.pass(1);
+        assert_eq!(
+            cluster.shell(LOBBY).closed[&wire],
+            DisconnectReason::NotConnected
+        );
+        client.read(&mut cluster);
+        assert!(client.connected);
+    }
 }
 
 #[test]
