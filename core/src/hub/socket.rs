@@ -12,7 +12,7 @@ use crate::{
     event::Args,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
     storage::{Sql, StorageError, text},
-    wire::Access,
+    wire::{Access, Question},
 };
 
 /// A socket, as long as this object is awake.
@@ -186,6 +186,8 @@ pub struct Socket {
     pub stage: Stage,
     /// Events for it that wait until it is connected, with their numbers in the journal.
     pub held: Vec<(u64, String, Args)>,
+    /// Questions to its client that wait as well.
+    pub held_questions: Vec<(Question, AskedBy)>,
     /// Joins that its client asked for and that are under way.
     pub joining: usize,
     /// Events that wait for those.

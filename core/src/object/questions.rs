@@ -50,6 +50,10 @@ impl Object {
         let Some(socket) = self.hub.sockets.get_mut(key) else {
             return;
         };
+        if matches!(socket.stage, Stage::Connecting { .. }) {
+            socket.held_questions.push((question.clone(), by));
+            return;
+        }
         let id = socket.next_ask;
         socket.next_ask = id.saturating_add(1);
         let until = now.plus(question.timeout_ms.min(MAX_TIMER_MS));

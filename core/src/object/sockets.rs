@@ -138,6 +138,7 @@ impl Object {
                         record,
                         stage: Stage::Connected,
                         held: Vec::new(),
+                        held_questions: Vec::new(),
                         joining: 0,
                         waiting: VecDeque::new(),
                         asked: BTreeMap::new(),
@@ -289,6 +290,7 @@ impl Object {
                 recovery: None,
             },
             held: Vec::new(),
+            held_questions: Vec::new(),
             joining: 0,
             waiting: VecDeque::new(),
             asked: BTreeMap::new(),
@@ -409,7 +411,7 @@ impl Object {
         }
         match recovery.take() {
             Some(Recovery { failed: true, .. }) => self.begin_anew(sql, now, key),
-            recovery => self.connected(sql, key, recovery),
+            recovery => self.connected(sql, now, key, recovery),
         }
     }
 
@@ -417,6 +419,7 @@ impl Object {
     fn connected(
         &mut self,
         sql: &dyn Sql,
+        now: Timestamp,
         key: SocketKey,
         recovery: Option<Recovery>,
     ) -> Result<(), StorageError> {
@@ -427,6 +430,7 @@ impl Object {
         socket.stage = Stage::Connected;
         socket.record.store(sql)?;
         let held = std::mem::take(&mut socket.held);
+        let questions = std::mem::take(&mut socket.held_questions);
         let (connection, record) = (socket.connection, &socket.record);
         let (namespace, id) = (record.namespace.clone(), record.id.clone());
         let (pid, wants_offsets) = (record.pid.clone(), socket.recovery);
@@ -447,6 +451,9 @@ impl Object {
             let offset = offset_of(&self.journal, number);
             let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
             self.hub.send_each(&[connection], frames);
+        }
+        for (question, by) in questions {
+            self.ask_client(now, key, &question, by);
         }
         Ok(())
     }
