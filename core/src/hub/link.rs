@@ -114,17 +114,17 @@ impl Link {
         self.joining().next().is_some()
     }
 
-    /// An op for the next request; false if too many wait.
-    pub fn ask(&mut self, now: Timestamp, op: Op, waiter: Waiter) -> bool {
+    /// An op for the next request; given back if too many wait.
+    pub fn ask(&mut self, now: Timestamp, op: Op, waiter: Waiter) -> Result<(), (Op, Waiter)> {
         if self.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
-            return false;
+            return Err((op, waiter));
         }
         self.ops.push_back(Pending {
             op,
             waiter,
             since: now,
         });
-        true
+        Ok(())
     }
 
     /// Whether there is nothing to ask.

@@ -4,19 +4,19 @@
 
 use std::rc::Rc;
 
-use super::{CallId, Object, Origin, Output, Sender, without_grants};
+use super::{CallId, Object, Origin, Output, Sender};
 use crate::{
     error::{Code, Refusal},
-    event::{Args, Publication},
-    hub::{DisconnectReason, Floor, Pending, Purpose, SocketKey, Stage, Waiter},
+    event::Publication,
+    hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Admission, kind_of},
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
-        Accepted, Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Question,
-        Recover, Recovered, Request,
+        Accepted, Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Recover,
+        Recovered, Request,
     },
 };
 
@@ -216,28 +216,32 @@ impl Object {
             people: matches!(purpose, Purpose::Asked { .. }),
             first: *room != self.room.name && !self.hub.links.links.contains_key(room),
         };
-        if *room == self.room.name {
-            let answer = self.room_op(sql, now, None, &op)?;
-            return self.op_answered(
-                sql,
-                now,
-                room,
-                op,
-                Waiter::Join {
-                    socket: key,
-                    purpose,
-                },
-                answer,
-            );
-        }
         let waiter = Waiter::Join {
             socket: key,
-            purpose: purpose.clone(),
+            purpose,
         };
-        if !self.hub.links.get(room).ask(now, op, waiter) {
-            return self.not_joined(sql, now, key, &purpose, &failed());
+        self.want(sql, now, room, op, waiter)
+    }
+
+    /// Asks a room for something: over its link, or at once if it is this very object.
+    pub(super) fn want(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        op: Op,
+        waiter: Waiter,
+    ) -> Result<(), StorageError> {
+        if *room == self.room.name {
+            let answer = self.room_op(sql, now, None, &op)?;
+            return self.op_answered(sql, now, room, op, waiter, answer);
         }
-        Ok(())
+        match self.hub.links.get(room).ask(now, op, waiter) {
+            Ok(()) => Ok(()),
+            Err((op, waiter)) => {
+                self.op_answered(sql, now, room, op, waiter, OpAnswer::Refused(failed()))
+            }
+        }
     }
 
     fn not_joined(
@@ -302,21 +306,19 @@ impl Object {
             grace,
             last: last && !link.is_joining(),
         };
-        link.ask(now, op, Waiter::Leave);
+        // A leave is never given back.
+        drop(link.ask(now, op, Waiter::Leave));
         Ok(())
     }
 
-    /// A socket's event for a room that it is in.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn send_to_room(
+    /// A socket's event for a room that it is in, or its question to everyone there.
+    pub(super) fn want_of_joined(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         route: Route,
         room: &RoomName,
-        event: String,
-        args: Args,
-        id: Option<String>,
+        op: impl FnOnce(&Record, Access) -> Op,
     ) -> Result<(), StorageError> {
         let Some(socket) = self.hub.sockets.get(route.key) else {
             return Ok(());
@@ -326,67 +328,13 @@ impl Object {
             self.event_answered(&route, Err(&refusal));
             return Ok(());
         };
-        let op = Op::Event {
-            claims: Box::new(without_grants(&socket.record.claims)),
-            access: membership.access,
-            event,
-            args,
-            id,
-            socket: socket.record.id.clone(),
-        };
+        let op = op(&socket.record, membership.access);
         let waiter = Waiter::Event {
             socket: route.key,
-            event: route.event.clone(),
+            event: route.event,
             ack: route.ack,
         };
-        if *room == self.room.name {
-            let answer = self.room_op(sql, now, None, &op)?;
-            return self.op_answered(sql, now, room, op, waiter, answer);
-        }
-        if !self.hub.links.get(room).ask(now, op, waiter) {
-            self.event_answered(&route, Err(&failed()));
-        }
-        Ok(())
-    }
-
-    /// A socket asks everyone else in a room that it is in; its event is answered at once, what they
-    /// say comes later.
-    pub(super) fn ask_room(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        route: Route,
-        room: &RoomName,
-        question: Question,
-        tag: String,
-    ) -> Result<(), StorageError> {
-        let Some(socket) = self.hub.sockets.get(route.key) else {
-            return Ok(());
-        };
-        let Some(membership) = socket.record.rooms.get(room) else {
-            let refusal = Refusal::new(Code::NotInRoom, format!("you have not joined {room}"));
-            self.event_answered(&route, Err(&refusal));
-            return Ok(());
-        };
-        let op = Op::Ask {
-            access: membership.access,
-            question,
-            socket: socket.record.id.clone(),
-            tag,
-        };
-        let waiter = Waiter::Event {
-            socket: route.key,
-            event: route.event.clone(),
-            ack: route.ack,
-        };
-        if *room == self.room.name {
-            let answer = self.room_op(sql, now, None, &op)?;
-            return self.op_answered(sql, now, room, op, waiter, answer);
-        }
-        if !self.hub.links.get(room).ask(now, op, waiter) {
-            self.event_answered(&route, Err(&failed()));
-        }
-        Ok(())
+        self.want(sql, now, room, op, waiter)
     }
 
     fn link_answered(
@@ -703,7 +651,7 @@ impl Object {
         let Some(since) = link.position.clone() else {
             return;
         };
-        if link.ask(now, Op::Pull { since }, Waiter::Pull) {
+        if link.ask(now, Op::Pull { since }, Waiter::Pull).is_ok() {
             link.is_pulling = true;
             link.early.push((epoch.clone(), notice));
         }

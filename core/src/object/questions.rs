@@ -189,12 +189,8 @@ impl Object {
             return Ok(());
         };
         let answers = gathering.answers;
-        if *room == self.room.name {
-            return self.answered_by(sql, now, LOCAL, ask, answers);
-        }
         let op = Op::Answers { ask, answers };
-        self.hub.links.get(room).ask(now, op, Waiter::Nobody);
-        Ok(())
+        self.want(sql, now, room, op, Waiter::Nobody)
     }
 
     /// An object's sockets have answered this room's question; with the last of them all have.

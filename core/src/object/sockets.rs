@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use super::{Object, links::Route};
+use super::{Object, links::Route, without_grants};
 use crate::{
     auth::{Claims, TokenError},
     error::{Code, Refusal},
@@ -18,7 +18,7 @@ use crate::{
     namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
     socket_io::Packet,
     storage::{Sql, StorageError, text},
-    wire::{Accepted, Access, Audience, Joined, Question},
+    wire::{Accepted, Access, Audience, Joined, Op, Question},
 };
 
 /// `{ok: true, …}`.
@@ -693,7 +693,15 @@ impl Object {
                         event: event.to_owned(),
                         ack: ack.take(),
                     };
-                    self.send_to_room(sql, now, route, &room, name, args, id)?;
+                    let op = |record: &Record, access| Op::Event {
+                        claims: Box::new(without_grants(&record.claims)),
+                        access,
+                        event: name,
+                        args,
+                        id,
+                        socket: record.id.clone(),
+                    };
+                    self.want_of_joined(sql, now, route, &room, op)?;
                 }
                 Action::Emit { event, args } => self.emit(key, &event, args, true),
                 Action::Ask {
@@ -727,7 +735,13 @@ impl Object {
                         args,
                         timeout_ms,
                     };
-                    self.ask_room(sql, now, route, &room, question, tag)?;
+                    let op = |record: &Record, access| Op::Ask {
+                        access,
+                        question,
+                        socket: record.id.clone(),
+                        tag,
+                    };
+                    self.want_of_joined(sql, now, route, &room, op)?;
                 }
                 Action::Ack(args) => {
                     answered = true;
