@@ -5,8 +5,10 @@
 //! one run, and each other room one request. The shell in `durable/` carries the outputs out, in
 //! order, once the transaction is through.
 
+mod connect;
 mod connections;
 mod deadlines;
+mod ends;
 mod engine;
 mod events;
 mod ids;

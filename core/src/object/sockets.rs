@@ -1,23 +1,17 @@
-//! Socket.IO sockets: CONNECT, events, acks, rooms, and how they end.
-
-use std::collections::{BTreeMap, VecDeque};
+//! Socket.IO sockets while they are connected: events, acks, rooms, what they are told.
 
 use serde::Serialize;
 
 use super::{Object, links::Route, without_grants};
 use crate::{
-    auth::{Claims, TokenError},
     error::{Code, Refusal},
     event::{Args, Publication},
-    hub::{
-        AskedBy, Auth, ConnectionId, DisconnectReason, Journal, Purpose, Record, Recovery, Sent,
-        Socket, SocketKey, Sockets, Stage,
-    },
-    limits::{LOST_SOCKET_MS, MAX_HELD_EVENTS, MAX_NAMESPACES, MOVED_SESSION_MS},
+    hub::{AskedBy, DisconnectReason, Purpose, Record, Sent, Socket, SocketKey, Stage},
+    limits::MAX_HELD_EVENTS,
     names::{Epoch, Offset, RoomName, Timestamp, UserId},
     namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
     socket_io::Packet,
-    storage::{Sql, StorageError, text},
+    storage::{Sql, StorageError},
     wire::{Accepted, Access, Audience, Joined, Op, Question},
 };
 
@@ -72,11 +66,6 @@ struct ErrorEvent<'a> {
     event: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct ConnectErrorData {
-    code: &'static str,
-}
-
 fn okay(more: impl Serialize) -> Args {
     Args::of(&Okay { ok: true, more })
 }
@@ -94,87 +83,7 @@ fn okay_accepted(accepted: &Accepted) -> Args {
 }
 
 impl Object {
-    /// After a wake: the stored sockets whose session still has its WebSocket go on, the others are
-    /// lost.
-    pub(super) fn restore_sockets(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        for row in sql.run("SELECT sid, claims FROM doors", &[])? {
-            let sid = row.text(0, "claims")?;
-            match self.hub.sessions.get_mut(sid) {
-                Some(session) => {
-                    let claims = serde_json::from_str(row.text(1, "claims")?);
-                    session.door.claims =
-                        Some(claims.map_err(|_| StorageError::Corrupt("claims"))?);
-                }
-                None => drop(sql.run("DELETE FROM doors WHERE sid = ?", &[text(sid)])?),
-            }
-        }
-        let mut lost = Vec::new();
-        for record in Sockets::load(sql)? {
-            let floors = record.rooms.values().flat_map(|room| &room.floors);
-            let numbers = floors.map(|floor| floor.number).chain([record.began]);
-            self.journal.reserve(numbers.max().unwrap_or_default());
-            let session = self.hub.sessions.get_mut(&record.session);
-            match (session, record.lost_at) {
-                (Some(session), None) => {
-                    for (room, membership) in &record.rooms {
-                        if *room != self.room.name {
-                            let link = self.hub.links.get(room);
-                            let floor = membership.floors.first();
-                            let begun = floor.map(|floor| floor.position.clone());
-                            link.position = match (link.position.take(), begun) {
-                                (Some(a), Some(b)) if a.offset <= b.offset => Some(a),
-                                (a, b) => b.or(a),
-                            };
-                        }
-                    }
-                    let (namespace, connection) = (record.namespace.clone(), session.transport);
-                    let key = self.hub.sockets.insert(Socket {
-                        connection,
-                        recovery: record.pid.is_some(),
-                        record,
-                        stage: Stage::Connected,
-                        held: Vec::new(),
-                        held_questions: Vec::new(),
-                        joining: 0,
-                        waiting: VecDeque::new(),
-                        asked: BTreeMap::new(),
-                        next_ask: 0,
-                    });
-                    session.sockets.insert(namespace, key);
-                }
-                (_, Some(_)) => self.hub.sockets.lose(record),
-                (None, None) => {
-                    let mut record = record;
-                    record.lost_at = Some(now);
-                    record.store(sql)?;
-                    lost.push(record);
-                }
-            }
-        }
-        let timeout = self.environment.config.connect_timeout_ms;
-        for session in self.hub.sessions.values_mut() {
-            if session.sockets.is_empty() && !session.door.echo {
-                session.connect_by = Some(session.heard_at.plus(timeout));
-            }
-        }
-        // Once it is known who is still here.
-        for record in lost {
-            for room in record.rooms.keys() {
-                self.leave_room(sql, now, room, &record.claims.user, true)?;
-            }
-            self.hub.sockets.lose(record);
-        }
-        for (room, link) in &mut self.hub.links.links {
-            link.position = self.journal.latest(room).or(link.position.take());
-        }
-        Ok(())
-    }
-
-    fn namespace(&self, key: SocketKey) -> Option<&'static dyn Namespace> {
+    pub(super) fn namespace(&self, key: SocketKey) -> Option<&'static dyn Namespace> {
         namespace_of(&self.hub.sockets.get(key)?.record.namespace)
     }
 
@@ -236,230 +145,6 @@ impl Object {
         }
     }
 
-    // ── CONNECT ──────────────────────────────────────────────────────────────────────────────────
-
-    fn connect(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        sid: &str,
-        name: &str,
-        auth: Option<&serde_json::value::RawValue>,
-    ) -> Result<(), StorageError> {
-        let Some(session) = self.hub.sessions.get_mut(sid) else {
-            return Ok(());
-        };
-        let (transport, door) = (session.transport, session.door.clone());
-        let Some(namespace) = namespace_of(name) else {
-            let refusal = Refusal::new(Code::InvalidNamespace, "Invalid namespace");
-            self.connect_error(transport, name, &refusal);
-            return Ok(());
-        };
-        let read = Auth::read(auth);
-        let claims = match self.who(now, namespace, &door.claims, read.token.as_deref()) {
-            Ok(claims) => claims,
-            Err(refusal) => {
-                self.connect_error(transport, name, &refusal);
-                return Ok(());
-            }
-        };
-        if session_is_full(self.hub.sessions.get(sid).map(|s| s.sockets.len())) {
-            return self.close_session(sql, now, sid, DisconnectReason::ParseError);
-        }
-        let window = self.environment.config.recovery_window_ms;
-        let recovery = door.recovery && window > 0;
-        let record = Record {
-            id: self.ids.random(),
-            pid: recovery.then(|| self.ids.at_home(&self.room.name)),
-            session: sid.to_owned(),
-            namespace: name.to_owned(),
-            claims,
-            opened_at: now,
-            began: self.journal.last(),
-            rooms: BTreeMap::new(),
-            lost_at: None,
-            moved_to: None,
-            came_with: None,
-        };
-        let key = self.hub.sockets.insert(Socket {
-            connection: transport,
-            recovery,
-            record,
-            stage: Stage::Connecting {
-                joins: 1,
-                recovery: None,
-            },
-            held: Vec::new(),
-            held_questions: Vec::new(),
-            joining: 0,
-            waiting: VecDeque::new(),
-            asked: BTreeMap::new(),
-            next_ask: 0,
-        });
-        if let Some(session) = self.hub.sessions.get_mut(sid) {
-            session.sockets.insert(name.to_owned(), key);
-            session.connect_by = None;
-        }
-        match read.pid {
-            Some(pid) if recovery => self.recover(sql, now, key, pid, read.offset),
-            _ => self.begin(sql, now, key, auth.map(|auth| auth.get())),
-        }
-    }
-
-    /// Whose socket it is: the CONNECT packet's token, else the handshake's.
-    fn who(
-        &self,
-        now: Timestamp,
-        namespace: &dyn Namespace,
-        door: &Option<Claims>,
-        token: Option<&str>,
-    ) -> Result<Claims, Refusal> {
-        match (token, door) {
-            _ if namespace.is_open() => Ok(anybody()),
-            (Some(token), _) => Ok(self.environment.keys.verify(token, now)?),
-            (None, Some(claims)) => Ok(claims.clone()),
-            (None, None) if !self.environment.config.missing().is_empty() => {
-                Err(TokenError::NotConfigured.into())
-            }
-            (None, None) => Err(TokenError::Missing.into()),
-        }
-    }
-
-    fn connect_error(&mut self, transport: ConnectionId, namespace: &str, refusal: &Refusal) {
-        let data = ConnectErrorData {
-            code: refusal.code.as_str(),
-        };
-        let data = serde_json::value::to_raw_value(&data).ok();
-        // The official suite knows the protocol's example alone.
-        let data = data.filter(|_| !cfg!(feature = "conformance"));
-        let parser = self.environment.config.parser;
-        let packet = parser.connect_error(namespace, &refusal.message, data.as_deref());
-        self.hub.send(transport, packet);
-    }
-
-    /// A new socket: its namespace says where it is from the start.
-    pub(super) fn begin(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        auth: Option<&str>,
-    ) -> Result<(), StorageError> {
-        let Some(namespace) = self.namespace(key) else {
-            return Ok(());
-        };
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return Ok(());
-        };
-        let client = Client {
-            claims: &socket.record.claims,
-            socket: &socket.record.id,
-            auth,
-            now,
-        };
-        let actions = namespace.connect(&client);
-        for action in actions {
-            match action {
-                Action::Join(room) => {
-                    if let Some(socket) = self.hub.sockets.get_mut(key)
-                        && let Stage::Connecting { joins, .. } = &mut socket.stage
-                    {
-                        *joins = joins.saturating_add(1);
-                    }
-                    self.join(sql, now, key, &room, Purpose::Connect, None)?;
-                }
-                Action::Emit { event, args } => self.emit(key, &event, args, true),
-                Action::Ask {
-                    event,
-                    args,
-                    timeout_ms,
-                    tag,
-                } => {
-                    let question = Question {
-                        event,
-                        args,
-                        timeout_ms,
-                    };
-                    self.ask_client(now, key, &question, AskedBy::Namespace(tag));
-                }
-                Action::Leave(_)
-                | Action::Send { .. }
-                | Action::AskRoom { .. }
-                | Action::Ack(_) => {}
-            }
-        }
-        self.one_join_less(sql, now, key)
-    }
-
-    /// One of the rooms that a connecting socket waits for has answered; with the last one it is
-    /// connected.
-    pub(super) fn one_join_less(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-    ) -> Result<(), StorageError> {
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return Ok(());
-        };
-        let Stage::Connecting { joins, recovery } = &mut socket.stage else {
-            return Ok(());
-        };
-        *joins = joins.saturating_sub(1);
-        if *joins > 0 {
-            return Ok(());
-        }
-        match recovery.take() {
-            Some(Recovery { failed: true, .. }) => self.begin_anew(sql, now, key),
-            recovery => self.connected(sql, now, key, recovery),
-        }
-    }
-
-    /// CONNECT is answered: what a recovered socket missed, the reply, what came meanwhile.
-    fn connected(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        recovery: Option<Recovery>,
-    ) -> Result<(), StorageError> {
-        let parser = self.environment.config.parser;
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return Ok(());
-        };
-        socket.stage = Stage::Connected;
-        socket.record.store(sql)?;
-        let held = std::mem::take(&mut socket.held);
-        let questions = std::mem::take(&mut socket.held_questions);
-        let (connection, record) = (socket.connection, &socket.record);
-        let (namespace, id) = (record.namespace.clone(), record.id.clone());
-        let (pid, wants_offsets) = (record.pid.clone(), socket.recovery);
-        let offset_of = |journal: &Journal, number| wants_offsets.then(|| journal.offset(number));
-        if let Some(Recovery { mut missed, at, .. }) = recovery {
-            self.hub.sockets.lost.remove(pid.as_deref().unwrap_or(&id));
-            missed.sort_by_key(|(at, ..)| *at);
-            // The client buffers these until CONNECT: it has all of them or none.
-            let offset = offset_of(&self.journal, at);
-            for (_, event, args) in missed {
-                let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
-                self.hub.send_each(&[connection], frames);
-            }
-        }
-        let connect = parser.connect(&namespace, &id, pid.as_deref());
-        self.hub.send(connection, connect);
-        for (number, event, args) in held {
-            let offset = offset_of(&self.journal, number);
-            let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
-            self.hub.send_each(&[connection], frames);
-        }
-        for (question, by) in questions {
-            self.ask_client(now, key, &question, by);
-        }
-        Ok(())
-    }
-
-    // ── What is sent to clients ──────────────────────────────────────────────────────────────────
-
     /// An event to one socket alone; `kept` for those that a recovery is to bring again.
     pub(super) fn emit(&mut self, key: SocketKey, event: &str, args: Args, kept: bool) {
         let parser = self.environment.config.parser;
@@ -507,7 +192,17 @@ impl Object {
             self.ack(key, ack, &Args::of(&NotOkay { ok: false, error }));
             return;
         }
-        let event = Some(event);
+        self.tell_error(key, Some(event), code, message);
+    }
+
+    /// The event `error`.
+    pub(super) fn tell_error(
+        &mut self,
+        key: SocketKey,
+        event: Option<&str>,
+        code: Code,
+        message: &str,
+    ) {
         let payload = ErrorEvent {
             message,
             code,
@@ -592,7 +287,7 @@ impl Object {
         }
     }
 
-    // ── What clients send ────────────────────────────────────────────────────────────────────────
+    // ── What clients send ──
 
     fn sent(
         &mut self,
@@ -983,7 +678,7 @@ impl Object {
     }
 
     /// Socket.IO's DISCONNECT from our side: its client does not come back by itself.
-    fn disconnect_socket(
+    pub(super) fn disconnect_socket(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
@@ -1000,186 +695,5 @@ impl Object {
             session.sockets.remove(&namespace);
         }
         self.end_socket(sql, now, key, false)
-    }
-
-    // ── Ends ─────────────────────────────────────────────────────────────────────────────────────
-
-    /// A socket's wire is gone. It may come back, here or elsewhere.
-    pub(super) fn lose(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        grace: bool,
-    ) -> Result<(), StorageError> {
-        self.say_goodbye(sql, now, key)?;
-        let Some(socket) = self.hub.sockets.remove(key) else {
-            return Ok(());
-        };
-        let mut record = socket.record;
-        for room in record.rooms.keys() {
-            self.leave_room(sql, now, room, &record.claims.user, grace)?;
-        }
-        // Nobody was told of it yet.
-        if matches!(socket.stage, Stage::Connecting { .. }) {
-            return Ok(());
-        }
-        record.lost_at = Some(now);
-        record.store(sql)?;
-        self.hub.sockets.lose(record);
-        Ok(())
-    }
-
-    /// A socket is over for good.
-    fn end_socket(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        grace: bool,
-    ) -> Result<(), StorageError> {
-        self.say_goodbye(sql, now, key)?;
-        let Some(socket) = self.hub.sockets.remove(key) else {
-            return Ok(());
-        };
-        for room in socket.record.rooms.keys() {
-            self.leave_room(sql, now, room, &socket.record.claims.user, grace)?;
-        }
-        socket.record.forget(sql)
-    }
-
-    fn say_goodbye(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-    ) -> Result<(), StorageError> {
-        let actions = self.with_client(key, now, |n, client| n.disconnect(client));
-        let sends = actions
-            .into_iter()
-            .filter(|a| matches!(a, Action::Send { .. }));
-        self.act(sql, now, key, "disconnect", None, sends.collect())
-    }
-
-    /// Tokens that have run out.
-    pub(super) fn sockets_due(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let live = self.hub.sockets.live.iter();
-        let expired = live.filter(|(_, socket)| socket.record.closes_at() <= now);
-        let expired: Vec<SocketKey> = expired.map(|(key, _)| *key).collect();
-        for key in expired {
-            self.token_expired(sql, now, key)?;
-        }
-        Ok(())
-    }
-
-    /// A socket does not outlive its token. Where it was its session's last one the wire is closed,
-    /// so that its client comes back by itself, with a new token if it has one.
-    fn token_expired(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-    ) -> Result<(), StorageError> {
-        let Some(socket) = self.hub.sockets.get(key) else {
-            return Ok(());
-        };
-        let sid = socket.record.session.clone();
-        let payload = ErrorEvent {
-            message: "the token has expired",
-            code: Code::TokenExpired,
-            event: None,
-        };
-        self.emit(key, "error", Args::of(&payload), false);
-        let sessions = &self.hub.sessions;
-        if sessions
-            .get(&sid)
-            .is_some_and(|session| session.sockets.len() > 1)
-        {
-            return self.disconnect_socket(sql, now, key);
-        }
-        self.close_session(sql, now, &sid, DisconnectReason::TokenExpired)
-    }
-
-    /// Forgets what was lost too long ago, and old numbers. What was lost before this machine was
-    /// built may have left its rooms untold: they are told now.
-    pub(super) fn forget_lost(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-    ) -> Result<(), StorageError> {
-        let window = self.environment.config.recovery_window_ms;
-        let kept = |record: &Record| {
-            let since = record.lost_at.unwrap_or(now);
-            let ms = match &record.moved_to {
-                Some(_) => MOVED_SESSION_MS,
-                None if record.pid.is_some() => window.max(LOST_SOCKET_MS),
-                None => LOST_SOCKET_MS,
-            };
-            since.plus(ms) > now
-        };
-        let lost = &self.hub.sockets.lost;
-        let over = lost.iter().filter(|(_, record)| !kept(record));
-        let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
-        for key in over {
-            let Some(record) = self.hub.sockets.lost.remove(&key) else {
-                continue;
-            };
-            record.forget(sql)?;
-            let untold = record.lost_at.is_some_and(|at| at <= self.opened_at);
-            for room in record.rooms.keys().filter(|_| untold) {
-                self.leave_room(sql, now, room, &record.claims.user, false)?;
-            }
-        }
-        // What is pruned has been seen by everyone who may still come back: their wires were cut later.
-        // When those were cut that a crash took is not known.
-        let lost = self.hub.sockets.lost.values();
-        let mut by_crash = lost.filter(|record| record.pid.is_some() && record.moved_to.is_none());
-        if by_crash.any(|record| record.lost_at.is_some_and(|at| at <= self.opened_at)) {
-            return Ok(());
-        }
-        let slack = self.heartbeat.notices_within().max(LOST_SOCKET_MS);
-        let cutoff = now.minus(window.saturating_add(slack));
-        let (links, lost) = (&self.hub.links.links, &self.hub.sockets.lost);
-        self.journal.prune(sql, cutoff, |room| {
-            links.contains_key(room) || lost.values().any(|r| r.rooms.contains_key(room))
-        })
-    }
-
-    /// The sockets of a room are disconnected, wherever they are; how many users that may be
-    /// elsewhere is not known, so those here are counted.
-    pub(super) fn disconnect_sockets(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        user: Option<&UserId>,
-    ) -> Result<usize, StorageError> {
-        let room = self.room.name.clone();
-        let elsewhere = self.room.roster.held_elsewhere(user);
-        let notice = crate::wire::Notice::Disconnect {
-            user: user.cloned(),
-        };
-        self.room.links.tell(notice, self.room.head());
-        let here = self.kick_sockets(sql, now, &room, user)?;
-        Ok(here.saturating_add(elsewhere))
-    }
-}
-
-fn session_is_full(sockets: Option<usize>) -> bool {
-    sockets.is_none_or(|sockets| sockets >= MAX_NAMESPACES)
-}
-
-/// Whoever connects to an open namespace.
-fn anybody() -> Claims {
-    Claims {
-        user: UserId::integer(0),
-        name: None,
-        role: None,
-        rooms: Vec::new(),
-        rooms_read: Vec::new(),
-        expires_at: Timestamp(8_640_000_000_000_000),
     }
 }

@@ -1,0 +1,263 @@
+//! CONNECT: from the packet to its answer, by way of the rooms that a socket is in from the start.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::Serialize;
+
+use super::Object;
+use crate::{
+    auth::{Claims, TokenError},
+    error::{Code, Refusal},
+    hub::{
+        AskedBy, Auth, ConnectionId, DisconnectReason, Journal, Purpose, Record, Recovery, Socket,
+        SocketKey, Stage,
+    },
+    limits::MAX_NAMESPACES,
+    names::{Timestamp, UserId},
+    namespaces::{Action, Client, Namespace, namespace_of},
+    storage::{Sql, StorageError},
+    wire::Question,
+};
+
+#[derive(Serialize)]
+struct ConnectErrorData {
+    code: &'static str,
+}
+
+impl Object {
+    pub(super) fn connect(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        sid: &str,
+        name: &str,
+        auth: Option<&serde_json::value::RawValue>,
+    ) -> Result<(), StorageError> {
+        let Some(session) = self.hub.sessions.get_mut(sid) else {
+            return Ok(());
+        };
+        let (transport, door) = (session.transport, session.door.clone());
+        let Some(namespace) = namespace_of(name) else {
+            let refusal = Refusal::new(Code::InvalidNamespace, "Invalid namespace");
+            self.connect_error(transport, name, &refusal);
+            return Ok(());
+        };
+        let read = Auth::read(auth);
+        let claims = match self.who(now, namespace, &door.claims, read.token.as_deref()) {
+            Ok(claims) => claims,
+            Err(refusal) => {
+                self.connect_error(transport, name, &refusal);
+                return Ok(());
+            }
+        };
+        if session_is_full(self.hub.sessions.get(sid).map(|s| s.sockets.len())) {
+            return self.close_session(sql, now, sid, DisconnectReason::ParseError);
+        }
+        let window = self.environment.config.recovery_window_ms;
+        let recovery = door.recovery && window > 0;
+        let record = Record {
+            id: self.ids.random(),
+            pid: recovery.then(|| self.ids.at_home(&self.room.name)),
+            session: sid.to_owned(),
+            namespace: name.to_owned(),
+            claims,
+            opened_at: now,
+            began: self.journal.last(),
+            rooms: BTreeMap::new(),
+            lost_at: None,
+            moved_to: None,
+            came_with: None,
+        };
+        let key = self.hub.sockets.insert(Socket {
+            connection: transport,
+            recovery,
+            record,
+            stage: Stage::Connecting {
+                joins: 1,
+                recovery: None,
+            },
+            held: Vec::new(),
+            held_questions: Vec::new(),
+            joining: 0,
+            waiting: VecDeque::new(),
+            asked: BTreeMap::new(),
+            next_ask: 0,
+        });
+        if let Some(session) = self.hub.sessions.get_mut(sid) {
+            session.sockets.insert(name.to_owned(), key);
+            session.connect_by = None;
+        }
+        match read.pid {
+            Some(pid) if recovery => self.recover(sql, now, key, pid, read.offset),
+            _ => self.begin(sql, now, key, auth.map(|auth| auth.get())),
+        }
+    }
+
+    /// Whose socket it is: the CONNECT packet's token, else the handshake's.
+    fn who(
+        &self,
+        now: Timestamp,
+        namespace: &dyn Namespace,
+        door: &Option<Claims>,
+        token: Option<&str>,
+    ) -> Result<Claims, Refusal> {
+        match (token, door) {
+            _ if namespace.is_open() => Ok(anybody()),
+            (Some(token), _) => Ok(self.environment.keys.verify(token, now)?),
+            (None, Some(claims)) => Ok(claims.clone()),
+            (None, None) if !self.environment.config.missing().is_empty() => {
+                Err(TokenError::NotConfigured.into())
+            }
+            (None, None) => Err(TokenError::Missing.into()),
+        }
+    }
+
+    fn connect_error(&mut self, transport: ConnectionId, namespace: &str, refusal: &Refusal) {
+        let data = ConnectErrorData {
+            code: refusal.code.as_str(),
+        };
+        let data = serde_json::value::to_raw_value(&data).ok();
+        // The official suite knows the protocol's example alone.
+        let data = data.filter(|_| !cfg!(feature = "conformance"));
+        let parser = self.environment.config.parser;
+        let packet = parser.connect_error(namespace, &refusal.message, data.as_deref());
+        self.hub.send(transport, packet);
+    }
+
+    /// A new socket: its namespace says where it is from the start.
+    pub(super) fn begin(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        auth: Option<&str>,
+    ) -> Result<(), StorageError> {
+        let Some(namespace) = self.namespace(key) else {
+            return Ok(());
+        };
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        let client = Client {
+            claims: &socket.record.claims,
+            socket: &socket.record.id,
+            auth,
+            now,
+        };
+        let actions = namespace.connect(&client);
+        for action in actions {
+            match action {
+                Action::Join(room) => {
+                    if let Some(socket) = self.hub.sockets.get_mut(key)
+                        && let Stage::Connecting { joins, .. } = &mut socket.stage
+                    {
+                        *joins = joins.saturating_add(1);
+                    }
+                    self.join(sql, now, key, &room, Purpose::Connect, None)?;
+                }
+                Action::Emit { event, args } => self.emit(key, &event, args, true),
+                Action::Ask {
+                    event,
+                    args,
+                    timeout_ms,
+                    tag,
+                } => {
+                    let question = Question {
+                        event,
+                        args,
+                        timeout_ms,
+                    };
+                    self.ask_client(now, key, &question, AskedBy::Namespace(tag));
+                }
+                Action::Leave(_)
+                | Action::Send { .. }
+                | Action::AskRoom { .. }
+                | Action::Ack(_) => {}
+            }
+        }
+        self.one_join_less(sql, now, key)
+    }
+
+    /// One of the rooms that a connecting socket waits for has answered; with the last one it is
+    /// connected.
+    pub(super) fn one_join_less(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        let Stage::Connecting { joins, recovery } = &mut socket.stage else {
+            return Ok(());
+        };
+        *joins = joins.saturating_sub(1);
+        if *joins > 0 {
+            return Ok(());
+        }
+        match recovery.take() {
+            Some(Recovery { failed: true, .. }) => self.begin_anew(sql, now, key),
+            recovery => self.connected(sql, now, key, recovery),
+        }
+    }
+
+    /// CONNECT is answered: what a recovered socket missed, the reply, what came meanwhile.
+    fn connected(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        recovery: Option<Recovery>,
+    ) -> Result<(), StorageError> {
+        let parser = self.environment.config.parser;
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return Ok(());
+        };
+        socket.stage = Stage::Connected;
+        socket.record.store(sql)?;
+        let held = std::mem::take(&mut socket.held);
+        let questions = std::mem::take(&mut socket.held_questions);
+        let (connection, record) = (socket.connection, &socket.record);
+        let (namespace, id) = (record.namespace.clone(), record.id.clone());
+        let (pid, wants_offsets) = (record.pid.clone(), socket.recovery);
+        let offset_of = |journal: &Journal, number| wants_offsets.then(|| journal.offset(number));
+        if let Some(Recovery { mut missed, at, .. }) = recovery {
+            self.hub.sockets.lost.remove(pid.as_deref().unwrap_or(&id));
+            missed.sort_by_key(|(at, ..)| *at);
+            // The client buffers these until CONNECT: it has all of them or none.
+            let offset = offset_of(&self.journal, at);
+            for (_, event, args) in missed {
+                let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
+                self.hub.send_each(&[connection], frames);
+            }
+        }
+        let connect = parser.connect(&namespace, &id, pid.as_deref());
+        self.hub.send(connection, connect);
+        for (number, event, args) in held {
+            let offset = offset_of(&self.journal, number);
+            let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
+            self.hub.send_each(&[connection], frames);
+        }
+        for (question, by) in questions {
+            self.ask_client(now, key, &question, by);
+        }
+        Ok(())
+    }
+}
+
+fn session_is_full(sockets: Option<usize>) -> bool {
+    sockets.is_none_or(|sockets| sockets >= MAX_NAMESPACES)
+}
+
+/// Whoever connects to an open namespace.
+fn anybody() -> Claims {
+    Claims {
+        user: UserId::integer(0),
+        name: None,
+        role: None,
+        rooms: Vec::new(),
+        rooms_read: Vec::new(),
+        expires_at: Timestamp(8_640_000_000_000_000),
+    }
+}

@@ -1,0 +1,253 @@
+//! How sockets end, and what is found of them after a wake.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::Object;
+use crate::{
+    error::Code,
+    hub::{DisconnectReason, Record, Socket, SocketKey, Sockets, Stage},
+    limits::{LOST_SOCKET_MS, MOVED_SESSION_MS},
+    names::{Timestamp, UserId},
+    namespaces::Action,
+    storage::{Sql, StorageError, text},
+};
+
+impl Object {
+    /// After a wake: the stored sockets whose session still has its WebSocket go on, the others are
+    /// lost.
+    pub(super) fn restore_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        for row in sql.run("SELECT sid, claims FROM doors", &[])? {
+            let sid = row.text(0, "claims")?;
+            match self.hub.sessions.get_mut(sid) {
+                Some(session) => {
+                    let claims = serde_json::from_str(row.text(1, "claims")?);
+                    session.door.claims =
+                        Some(claims.map_err(|_| StorageError::Corrupt("claims"))?);
+                }
+                None => drop(sql.run("DELETE FROM doors WHERE sid = ?", &[text(sid)])?),
+            }
+        }
+        let mut lost = Vec::new();
+        for record in Sockets::load(sql)? {
+            let floors = record.rooms.values().flat_map(|room| &room.floors);
+            let numbers = floors.map(|floor| floor.number).chain([record.began]);
+            self.journal.reserve(numbers.max().unwrap_or_default());
+            let session = self.hub.sessions.get_mut(&record.session);
+            match (session, record.lost_at) {
+                (Some(session), None) => {
+                    for (room, membership) in &record.rooms {
+                        if *room != self.room.name {
+                            let link = self.hub.links.get(room);
+                            let floor = membership.floors.first();
+                            let begun = floor.map(|floor| floor.position.clone());
+                            link.position = match (link.position.take(), begun) {
+                                (Some(a), Some(b)) if a.offset <= b.offset => Some(a),
+                                (a, b) => b.or(a),
+                            };
+                        }
+                    }
+                    let (namespace, connection) = (record.namespace.clone(), session.transport);
+                    let key = self.hub.sockets.insert(Socket {
+                        connection,
+                        recovery: record.pid.is_some(),
+                        record,
+                        stage: Stage::Connected,
+                        held: Vec::new(),
+                        held_questions: Vec::new(),
+                        joining: 0,
+                        waiting: VecDeque::new(),
+                        asked: BTreeMap::new(),
+                        next_ask: 0,
+                    });
+                    session.sockets.insert(namespace, key);
+                }
+                (_, Some(_)) => self.hub.sockets.lose(record),
+                (None, None) => {
+                    let mut record = record;
+                    record.lost_at = Some(now);
+                    record.store(sql)?;
+                    lost.push(record);
+                }
+            }
+        }
+        let timeout = self.environment.config.connect_timeout_ms;
+        for session in self.hub.sessions.values_mut() {
+            if session.sockets.is_empty() && !session.door.echo {
+                session.connect_by = Some(session.heard_at.plus(timeout));
+            }
+        }
+        // Once it is known who is still here.
+        for record in lost {
+            for room in record.rooms.keys() {
+                self.leave_room(sql, now, room, &record.claims.user, true)?;
+            }
+            self.hub.sockets.lose(record);
+        }
+        for (room, link) in &mut self.hub.links.links {
+            link.position = self.journal.latest(room).or(link.position.take());
+        }
+        Ok(())
+    }
+
+    /// A socket's wire is gone. It may come back, here or elsewhere.
+    pub(super) fn lose(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        self.say_goodbye(sql, now, key)?;
+        let Some(socket) = self.hub.sockets.remove(key) else {
+            return Ok(());
+        };
+        let mut record = socket.record;
+        for room in record.rooms.keys() {
+            self.leave_room(sql, now, room, &record.claims.user, grace)?;
+        }
+        // Nobody was told of it yet.
+        if matches!(socket.stage, Stage::Connecting { .. }) {
+            return Ok(());
+        }
+        record.lost_at = Some(now);
+        record.store(sql)?;
+        self.hub.sockets.lose(record);
+        Ok(())
+    }
+
+    /// A socket is over for good.
+    pub(super) fn end_socket(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        grace: bool,
+    ) -> Result<(), StorageError> {
+        self.say_goodbye(sql, now, key)?;
+        let Some(socket) = self.hub.sockets.remove(key) else {
+            return Ok(());
+        };
+        for room in socket.record.rooms.keys() {
+            self.leave_room(sql, now, room, &socket.record.claims.user, grace)?;
+        }
+        socket.record.forget(sql)
+    }
+
+    fn say_goodbye(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let actions = self.with_client(key, now, |n, client| n.disconnect(client));
+        let sends = actions
+            .into_iter()
+            .filter(|a| matches!(a, Action::Send { .. }));
+        self.act(sql, now, key, "disconnect", None, sends.collect())
+    }
+
+    /// Tokens that have run out.
+    pub(super) fn sockets_due(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let live = self.hub.sockets.live.iter();
+        let expired = live.filter(|(_, socket)| socket.record.closes_at() <= now);
+        let expired: Vec<SocketKey> = expired.map(|(key, _)| *key).collect();
+        for key in expired {
+            self.token_expired(sql, now, key)?;
+        }
+        Ok(())
+    }
+
+    /// A socket does not outlive its token. Where it was its session's last one the wire is closed,
+    /// so that its client comes back by itself, with a new token if it has one.
+    fn token_expired(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let sid = socket.record.session.clone();
+        self.tell_error(key, None, Code::TokenExpired, "the token has expired");
+        let sessions = &self.hub.sessions;
+        if sessions
+            .get(&sid)
+            .is_some_and(|session| session.sockets.len() > 1)
+        {
+            return self.disconnect_socket(sql, now, key);
+        }
+        self.close_session(sql, now, &sid, DisconnectReason::TokenExpired)
+    }
+
+    /// Forgets what was lost too long ago, and old numbers. What was lost before this machine was
+    /// built may have left its rooms untold: they are told now.
+    pub(super) fn forget_lost(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+    ) -> Result<(), StorageError> {
+        let window = self.environment.config.recovery_window_ms;
+        let kept = |record: &Record| {
+            let since = record.lost_at.unwrap_or(now);
+            let ms = match &record.moved_to {
+                Some(_) => MOVED_SESSION_MS,
+                None if record.pid.is_some() => window.max(LOST_SOCKET_MS),
+                None => LOST_SOCKET_MS,
+            };
+            since.plus(ms) > now
+        };
+        let lost = &self.hub.sockets.lost;
+        let over = lost.iter().filter(|(_, record)| !kept(record));
+        let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
+        for key in over {
+            let Some(record) = self.hub.sockets.lost.remove(&key) else {
+                continue;
+            };
+            record.forget(sql)?;
+            let untold = record.lost_at.is_some_and(|at| at <= self.opened_at);
+            for room in record.rooms.keys().filter(|_| untold) {
+                self.leave_room(sql, now, room, &record.claims.user, false)?;
+            }
+        }
+        // What is pruned has been seen by everyone who may still come back: their wires were cut later.
+        // When those were cut that a crash took is not known.
+        let lost = self.hub.sockets.lost.values();
+        let mut by_crash = lost.filter(|record| record.pid.is_some() && record.moved_to.is_none());
+        if by_crash.any(|record| record.lost_at.is_some_and(|at| at <= self.opened_at)) {
+            return Ok(());
+        }
+        let slack = self.heartbeat.notices_within().max(LOST_SOCKET_MS);
+        let cutoff = now.minus(window.saturating_add(slack));
+        let (links, lost) = (&self.hub.links.links, &self.hub.sockets.lost);
+        self.journal.prune(sql, cutoff, |room| {
+            links.contains_key(room) || lost.values().any(|r| r.rooms.contains_key(room))
+        })
+    }
+
+    /// The sockets of a room are disconnected, wherever they are; how many users that may be
+    /// elsewhere is not known, so those here are counted.
+    pub(super) fn disconnect_sockets(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        user: Option<&UserId>,
+    ) -> Result<usize, StorageError> {
+        let room = self.room.name.clone();
+        let elsewhere = self.room.roster.held_elsewhere(user);
+        let notice = crate::wire::Notice::Disconnect {
+            user: user.cloned(),
+        };
+        self.room.links.tell(notice, self.room.head());
+        let here = self.kick_sockets(sql, now, &room, user)?;
+        Ok(here.saturating_add(elsewhere))
+    }
+}
