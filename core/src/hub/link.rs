@@ -115,9 +115,9 @@ impl Link {
     }
 
     /// An op for the next request; given back if too many wait.
-    pub fn ask(&mut self, now: Timestamp, op: Op, waiter: Waiter) -> Result<(), (Op, Waiter)> {
+    pub fn ask(&mut self, now: Timestamp, op: Op, waiter: Waiter) -> Result<(), Box<(Op, Waiter)>> {
         if self.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
-            return Err((op, waiter));
+            return Err(Box::new((op, waiter)));
         }
         self.ops.push_back(Pending {
             op,

@@ -238,7 +238,8 @@ impl Object {
         }
         match self.hub.links.get(room).ask(now, op, waiter) {
             Ok(()) => Ok(()),
-            Err((op, waiter)) => {
+            Err(refused) => {
+                let (op, waiter) = *refused;
                 self.op_answered(sql, now, room, op, waiter, OpAnswer::Refused(failed()))
             }
         }
