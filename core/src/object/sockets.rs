@@ -8,7 +8,7 @@ use crate::{
     event::{Args, Publication},
     hub::{AskedBy, DisconnectReason, Purpose, Record, Sent, Socket, SocketKey, Stage},
     limits::MAX_HELD_EVENTS,
-    names::{Epoch, Offset, RoomName, Timestamp, UserId},
+    names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
     socket_io::Packet,
     storage::{Sql, StorageError},
@@ -27,15 +27,10 @@ struct Okay<T> {
 struct Nothing {}
 
 #[derive(Serialize)]
-struct InRoom<'a> {
-    room: &'a str,
-}
-
-#[derive(Serialize)]
 struct AtPosition<'a> {
     room: &'a str,
-    epoch: &'a str,
-    offset: Offset,
+    #[serde(flatten)]
+    position: Option<&'a StreamPosition>,
 }
 
 #[derive(Serialize)]
@@ -472,11 +467,9 @@ impl Object {
             return Ok(());
         };
         socket.record.store(sql)?;
-        let position = &joined.position;
         let answer = AtPosition {
             room: room.as_str(),
-            epoch: position.epoch.as_str(),
-            offset: position.offset,
+            position: Some(&joined.position),
         };
         self.ack(key, ack, &okay(answer));
         let actions = self.with_client(key, now, |namespace, client| {
@@ -538,13 +531,22 @@ impl Object {
         ack: Option<u64>,
         room: &RoomName,
     ) -> Result<(), StorageError> {
+        // How far it was there; the link may end with it.
+        let link = self.hub.links.links.get(room);
+        let position = match link {
+            None if *room == self.room.name => Some(self.room.position()),
+            link => link.and_then(|link| link.position.clone()),
+        };
         if !self.take_out(sql, now, key, room)? {
             let refusal = Refusal::new(Code::NotInRoom, "not in this room");
             self.refuse(key, event, ack, &refusal);
             return Ok(());
         }
-        let room_name = room.as_str();
-        self.ack(key, ack, &okay(InRoom { room: room_name }));
+        let answer = AtPosition {
+            room: room.as_str(),
+            position: position.as_ref(),
+        };
+        self.ack(key, ack, &okay(answer));
         let actions = self.with_client(key, now, |n, client| n.left(client, room));
         self.act(sql, now, key, "", None, actions)
     }
