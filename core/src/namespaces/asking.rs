@@ -1,4 +1,5 @@
-//! `/asking`: clients are asked and say what they answered. For the tests of [`Action::Ask`].
+//! `/asking`: clients are asked and say what they answered. For the tests of [`Action::Ask`] and
+//! [`Action::EmitVolatile`].
 
 use super::namespace::{Action, Client, Namespace, unknown_event};
 use crate::{error::Refusal, event::Args};
@@ -26,6 +27,10 @@ impl Namespace for Asking {
     fn event(&self, _: &Client<'_>, event: &str, args: &Args) -> Result<Vec<Action>, Refusal> {
         match event {
             "ask me" => Ok(vec![ask("question", args.clone())]),
+            "tell me now" => Ok(vec![Action::EmitVolatile {
+                event: "now".to_owned(),
+                args: args.clone(),
+            }]),
             _ => Err(unknown_event(self.name(), event)),
         }
     }

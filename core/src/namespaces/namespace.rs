@@ -59,6 +59,14 @@ pub enum Action {
         /// Its arguments.
         args: Args,
     },
+    /// The same, if it can be sent now: a client that is still connecting, or whose polling has no GET
+    /// waiting, never hears of it, nor does one that is cut and recovered. Socket.IO's `volatile`.
+    EmitVolatile {
+        /// The event's name.
+        event: String,
+        /// Its arguments.
+        args: Args,
+    },
     /// The socket's client is sent an event and asked for an ack, which comes back as
     /// [`Namespace::answered`] under the `tag`.
     Ask {

@@ -170,6 +170,7 @@ impl Object {
                     self.ask_client(now, key, &question, AskedBy::Namespace(tag));
                 }
                 Action::Leave(_)
+                | Action::EmitVolatile { .. }
                 | Action::Send { .. }
                 | Action::AskRoom { .. }
                 | Action::Ack(_) => {}

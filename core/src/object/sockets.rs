@@ -162,6 +162,21 @@ impl Object {
         self.hub.send_each(&[connection], frames);
     }
 
+    /// An event to one socket, now or never: it has no offset, and is in no journal.
+    fn emit_volatile(&mut self, key: SocketKey, event: &str, args: &Args) {
+        let parser = self.environment.config.parser;
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return;
+        };
+        let session = self.hub.sessions.get(&socket.record.session);
+        let is_ready = session.is_some_and(|s| !s.is_polling || s.poll.is_some());
+        if is_ready && matches!(socket.stage, Stage::Connected) {
+            let frames = parser.event(&socket.record.namespace, None, event, args, None);
+            let connection = socket.connection;
+            self.hub.send_each(&[connection], frames);
+        }
+    }
+
     fn ack(&mut self, key: SocketKey, ack: Option<u64>, args: &Args) {
         let (Some(id), Some(socket)) = (ack, self.hub.sockets.get(key)) else {
             return;
@@ -394,6 +409,7 @@ impl Object {
                     self.want_of_joined(sql, now, route, &room, op)?;
                 }
                 Action::Emit { event, args } => self.emit(key, &event, args, true),
+                Action::EmitVolatile { event, args } => self.emit_volatile(key, &event, &args),
                 Action::Ask {
                     event,
                     args,

@@ -1260,6 +1260,25 @@ fn a_client_that_is_asked_answers_once_and_in_time_or_not_at_all() {
 }
 
 #[test]
+fn what_is_volatile_has_no_offset_and_is_not_brought_again() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::connected("ann", "/asking", &mut cluster, LOBBY);
+    let rows = cluster.rows(LOBBY, "journal");
+    assert_eq!(ann.call(&mut cluster, "tell me now", json!(1))["ok"], true);
+    assert_eq!(ann.take(&mut cluster), [vec![json!("now"), json!(1)]]);
+    assert_eq!(cluster.rows(LOBBY, "journal"), rows);
+    // Told, and cut before it has read it.
+    ann.frame(&mut cluster, "42/asking,[\"tell me now\",2]");
+    cluster.settle();
+    let (object, wire) = ann.cut(&mut cluster).unwrap();
+    cluster.notice(&object, wire);
+    ann.connect(&mut cluster, OTHER);
+    ann.read(&mut cluster);
+    assert!(ann.recovered);
+    assert!(ann.take(&mut cluster).is_empty());
+}
+
+#[test]
 fn a_question_to_everyone_on_a_board_is_answered_once_by_all() {
     let mut cluster = Cluster::new(&[]);
     let at = [
