@@ -33,7 +33,7 @@ pub use socket::{
 };
 
 use crate::{
-    limits::{MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
+    limits::{ASK_TO_READ_BYTES, MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
     names::{Timestamp, UserId},
     socket_io::Message,
 };
@@ -138,6 +138,8 @@ pub struct Hub {
     /// How many plain connections each user has.
     users: HashMap<String, usize>,
     frames: Vec<Frame>,
+    /// Those that were sent something in the last flush and are far behind.
+    behind: Vec<ConnectionId>,
     /// The Engine.IO sessions, by sid.
     pub sessions: HashMap<String, Session>,
     /// The Socket.IO sockets.
@@ -337,6 +339,9 @@ impl Hub {
                     .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
                 let bytes = frames.fold(0_usize, |sum, frame| sum.saturating_add(frame.len()));
                 connection.unread_bytes = connection.unread_bytes.saturating_add(bytes);
+                if connection.unread_bytes > ASK_TO_READ_BYTES {
+                    self.behind.push(*id);
+                }
             }
             groups
                 .entry((pending, connection.is_batched()))
@@ -356,6 +361,11 @@ impl Hub {
     pub fn next_expiry(&self) -> Option<Timestamp> {
         let plain = self.connections.values().filter_map(Connection::closes_at);
         plain.chain(self.sockets.next_deadline()).min()
+    }
+
+    /// The WebSockets that the last flush found further behind than [`ASK_TO_READ_BYTES`].
+    pub fn take_behind(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.behind)
     }
 
     /// The WebSockets that were sent more than `bytes` since they last showed that they read.

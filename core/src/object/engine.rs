@@ -10,8 +10,8 @@ use crate::{
         Wire,
     },
     limits::{
-        ASK_TO_READ_BYTES, ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_POLL_BACKLOG_BYTES,
-        MAX_SESSIONS, MAX_UNREAD_BYTES, MIN_ALARM_INTERVAL_MS, READ_TIMEOUT_MS,
+        ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_POLL_BACKLOG_BYTES, MAX_SESSIONS,
+        MAX_UNREAD_BYTES, MIN_ALARM_INTERVAL_MS, READ_TIMEOUT_MS,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text},
@@ -560,7 +560,7 @@ impl Object {
     pub(super) fn ask_to_read(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let mut asked = Vec::new();
         let mut listen = false;
-        for id in self.hub.behind_by(ASK_TO_READ_BYTES) {
+        for id in self.hub.take_behind() {
             let Some(connection) = self.hub.get_mut(id) else {
                 continue;
             };

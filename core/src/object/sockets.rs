@@ -267,6 +267,9 @@ impl Object {
         args: &Args,
         wants: impl Fn(&Socket, Offset) -> bool,
     ) {
+        if !self.hub.sockets.any_in(room) {
+            return;
+        }
         let parser = self.environment.config.parser;
         let namespace = kind_of(room).namespace();
         let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
