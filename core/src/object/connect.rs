@@ -132,20 +132,10 @@ impl Object {
         key: SocketKey,
         auth: Option<&str>,
     ) -> Result<(), StorageError> {
-        let Some(namespace) = self.namespace(key) else {
-            return Ok(());
-        };
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
-            return Ok(());
-        };
-        let client = Client {
-            claims: &socket.record.claims,
-            socket: &socket.record.id,
-            auth,
-            now,
-        };
-        let actions = namespace.connect(&client);
-        for action in actions {
+        let actions = self.with_client(key, now, |namespace, client| {
+            namespace.connect(&Client { auth, ..*client })
+        });
+        for action in actions.unwrap_or_default() {
             match action {
                 Action::Join(room) => {
                     if let Some(socket) = self.hub.sockets.get_mut(key)

@@ -101,16 +101,14 @@ impl Object {
         key: SocketKey,
         grace: bool,
     ) -> Result<(), StorageError> {
-        self.say_goodbye(sql, now, key)?;
-        let Some(socket) = self.hub.sockets.remove(key) else {
+        let Some(Socket {
+            mut record, stage, ..
+        }) = self.take_away(sql, now, key, grace)?
+        else {
             return Ok(());
         };
-        let mut record = socket.record;
-        for room in record.rooms.keys() {
-            self.leave_room(sql, now, room, &record.claims.user, grace)?;
-        }
         // Nobody was told of it yet.
-        if matches!(socket.stage, Stage::Connecting { .. }) {
+        if matches!(stage, Stage::Connecting { .. }) {
             return Ok(());
         }
         record.lost_at = Some(now);
@@ -127,27 +125,33 @@ impl Object {
         key: SocketKey,
         grace: bool,
     ) -> Result<(), StorageError> {
-        self.say_goodbye(sql, now, key)?;
-        let Some(socket) = self.hub.sockets.remove(key) else {
-            return Ok(());
-        };
-        for room in socket.record.rooms.keys() {
-            self.leave_room(sql, now, room, &socket.record.claims.user, grace)?;
+        match self.take_away(sql, now, key, grace)? {
+            Some(socket) => socket.record.forget(sql),
+            None => Ok(()),
         }
-        socket.record.forget(sql)
     }
 
-    fn say_goodbye(
+    /// Its namespace says goodbye, and it is in no room any more.
+    fn take_away(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         key: SocketKey,
-    ) -> Result<(), StorageError> {
+        grace: bool,
+    ) -> Result<Option<Socket>, StorageError> {
         let actions = self.with_client(key, now, |n, client| n.disconnect(client));
         let sends = actions
             .into_iter()
+            .flatten()
             .filter(|a| matches!(a, Action::Send { .. }));
-        self.act(sql, now, key, "disconnect", None, sends.collect())
+        self.act(sql, now, key, "disconnect", None, sends.collect())?;
+        let Some(socket) = self.hub.sockets.remove(key) else {
+            return Ok(None);
+        };
+        for room in socket.record.rooms.keys() {
+            self.leave_room(sql, now, room, &socket.record.claims.user, grace)?;
+        }
+        Ok(Some(socket))
     }
 
     /// Tokens that have run out.

@@ -83,7 +83,7 @@ impl Object {
                 let actions = self.with_client(key, now, |namespace, client| {
                     namespace.answered(client, &tag, answer)
                 });
-                self.act(sql, now, key, "", None, actions)
+                self.act(sql, now, key, "", None, actions.unwrap_or_default())
             }
             Some(Asked {
                 by: AskedBy::Room(room, ask),
@@ -262,7 +262,7 @@ impl Object {
         let actions = self.with_client(key, now, |namespace, client| {
             namespace.answered_by_all(client, tag, answers)
         });
-        self.act(sql, now, key, "", None, actions)
+        self.act(sql, now, key, "", None, actions.unwrap_or_default())
     }
 
     /// Questions that are not waited for any more.

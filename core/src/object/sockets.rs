@@ -341,19 +341,10 @@ impl Object {
             }
             return Ok(());
         }
-        let (Some(namespace), Some(socket)) = (self.namespace(key), self.hub.sockets.get(key))
-        else {
-            return Ok(());
-        };
-        let client = Client {
-            claims: &socket.record.claims,
-            socket: &socket.record.id,
-            auth: None,
-            now,
-        };
-        match namespace.event(&client, &event, &args) {
-            Ok(actions) => self.act(sql, now, key, &event, ack, actions),
-            Err(refusal) => {
+        match self.with_client(key, now, |n, client| n.event(client, &event, &args)) {
+            None => Ok(()),
+            Some(Ok(actions)) => self.act(sql, now, key, &event, ack, actions),
+            Some(Err(refusal)) => {
                 self.refuse(key, &event, ack, &refusal);
                 Ok(())
             }
@@ -371,6 +362,11 @@ impl Object {
         actions: Vec<Action>,
     ) -> Result<(), StorageError> {
         let (mut ack, mut answered) = (ack, false);
+        let route = |ack| Route {
+            key,
+            event: event.to_owned(),
+            ack,
+        };
         for action in actions {
             match action {
                 Action::Join(room) => {
@@ -396,11 +392,7 @@ impl Object {
                     id,
                 } => {
                     answered = true;
-                    let route = Route {
-                        key,
-                        event: event.to_owned(),
-                        ack: ack.take(),
-                    };
+                    let route = route(ack.take());
                     let op = |record: &Record, access| Op::Event {
                         claims: Box::new(without_grants(&record.claims)),
                         access,
@@ -434,11 +426,7 @@ impl Object {
                     tag,
                 } => {
                     answered = true;
-                    let route = Route {
-                        key,
-                        event: event.to_owned(),
-                        ack: ack.take(),
-                    };
+                    let route = route(ack.take());
                     let question = Question {
                         event: name,
                         args,
@@ -494,7 +482,7 @@ impl Object {
         let actions = self.with_client(key, now, |namespace, client| {
             namespace.joined(client, room, joined)
         });
-        self.act(sql, now, key, "", None, actions)?;
+        self.act(sql, now, key, "", None, actions.unwrap_or_default())?;
         self.join_is_over(sql, now, key)
     }
 
@@ -522,23 +510,22 @@ impl Object {
         }
     }
 
-    pub(super) fn with_client(
+    /// What the socket's namespace says of its client; none if the socket is gone.
+    pub(super) fn with_client<T>(
         &self,
         key: SocketKey,
         now: Timestamp,
-        ask: impl FnOnce(&dyn Namespace, &Client<'_>) -> Vec<Action>,
-    ) -> Vec<Action> {
-        let (Some(namespace), Some(socket)) = (self.namespace(key), self.hub.sockets.get(key))
-        else {
-            return Vec::new();
-        };
+        ask: impl FnOnce(&dyn Namespace, &Client<'_>) -> T,
+    ) -> Option<T> {
+        let namespace = self.namespace(key)?;
+        let socket = self.hub.sockets.get(key)?;
         let client = Client {
             claims: &socket.record.claims,
             socket: &socket.record.id,
             auth: None,
             now,
         };
-        ask(namespace, &client)
+        Some(ask(namespace, &client))
     }
 
     fn leave_asked(
@@ -567,7 +554,7 @@ impl Object {
         };
         self.ack(key, ack, &okay(answer));
         let actions = self.with_client(key, now, |n, client| n.left(client, room));
-        self.act(sql, now, key, "", None, actions)
+        self.act(sql, now, key, "", None, actions.unwrap_or_default())
     }
 
     /// Takes a socket out of a room; false if it was not in it.
@@ -648,7 +635,7 @@ impl Object {
             let refusal = Refusal::forbidden(format!("you are no longer in {room}"));
             self.refuse(key, "join", None, &refusal);
             let actions = self.with_client(key, now, |n, client| n.left(client, room));
-            self.act(sql, now, key, "", None, actions)?;
+            self.act(sql, now, key, "", None, actions.unwrap_or_default())?;
         }
         Ok(())
     }
