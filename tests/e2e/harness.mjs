@@ -10,6 +10,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
+import { isDeepStrictEqual } from "node:util";
 import { io as connect48 } from "socket.io-client";
 import { io as connect44 } from "socket.io-client-4-4";
 import WebSocket from "ws";
@@ -465,6 +466,12 @@ export async function eventually(what, ask, ms = 10_000) {
     if (answer) return answer;
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
   }
+}
+
+/** Asks until the answer is `expected`, and says how it differs where it does not become that. */
+export async function becomes(ask, expected, what) {
+  await eventually(what, () => isDeepStrictEqual(ask(), expected)).catch(() => {});
+  assert.deepEqual(ask(), expected, what);
 }
 
 /**
