@@ -36,7 +36,7 @@ pub fn preflight(cors: &CorsDecision) -> Result<Response> {
 }
 
 /// 405, with what would do.
-pub fn method_not_allowed(allowed: &'static str) -> Result<Response> {
+pub fn method_not_allowed(allowed: &str) -> Result<Response> {
     let refusal = Refusal::new(
         Code::MethodNotAllowed,
         format!("this route answers {allowed}"),
