@@ -25,6 +25,7 @@ pub mod auth;
 pub mod config;
 pub mod engine_io;
 pub mod error;
+pub mod etag;
 pub mod event;
 pub mod hub;
 pub mod limits;
