@@ -26,6 +26,7 @@ pub mod config;
 pub mod emit;
 pub mod engine_io;
 pub mod error;
+pub mod etag;
 pub mod event;
 pub mod event_webhook;
 pub mod fields;
