@@ -83,11 +83,11 @@ async fn handle(
     path: &str,
     cors: &std::result::Result<CorsDecision, Refusal>,
 ) -> std::result::Result<Reply, Failure> {
-    let route = match router::route(method, path) {
-        Ok(route) => route,
+    let (route, parameters) = match router::route(method, path) {
+        Ok(found) => found,
         Err(router::Miss::Refused(refusal)) => return Err(refusal.into()),
         Err(router::Miss::Method(allowed)) => {
-            return Ok(Reply::Api(respond::method_not_allowed(allowed)?));
+            return Ok(Reply::Api(respond::method_not_allowed(&allowed)?));
         }
     };
     // What anyone may ask, and what Twilio does: it has no origin and no token.
@@ -115,5 +115,5 @@ async fn handle(
         environment: &environment,
         claims,
     };
-    routes::authenticated(route, request, &caller).await
+    routes::authenticated(route, &parameters, request, &caller).await
 }

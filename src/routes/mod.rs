@@ -1,8 +1,10 @@
 //! One file a group of routes; each shapes the request, asks the Room, and passes the answer on.
 
+pub mod emit;
 pub mod health;
 pub mod lines;
 pub mod page;
+pub mod polled;
 pub mod rooms;
 pub mod socket_io;
 pub mod webhooks;
@@ -11,30 +13,48 @@ use dialtone_core::{error::Refusal, limits};
 use futures::StreamExt as _;
 use worker::{Request, Response};
 
-use crate::{Failure, auth::Caller, respond::Reply, router::Route};
+use crate::{
+    Failure,
+    auth::Caller,
+    respond::Reply,
+    router::{Parameters, Route},
+};
 
 /// Routes that take a token.
 pub async fn authenticated(
     route: Route,
+    parameters: &Parameters,
     request: Request,
     caller: &Caller<'_>,
 ) -> Result<Reply, Failure> {
+    let [first, second] = parameters;
     match route {
         Route::Metrics => {
             caller.must_operate()?;
             Ok(Reply::Api(health::metrics()?))
         }
-        Route::Connect(room) => rooms::connect(&request, caller, &room).await,
-        Route::History(room) => rooms::history(&request, caller, &room).await,
-        Route::Presence(room) => rooms::presence(caller, &room).await,
-        Route::Events(room) => rooms::events(request, caller, &room).await,
-        Route::Members(room) => rooms::members(caller, &room).await,
-        Route::AddMember(room, user) => rooms::add_member(caller, &room, &user).await,
-        Route::RemoveMember(room, user) => rooms::remove_member(caller, &room, &user).await,
-        Route::Disconnect(room) => rooms::disconnect(&request, caller, &room).await,
-        Route::Assignees(line) => lines::list(caller, &line).await,
-        Route::Assign(line, user) => lines::assign(caller, &line, &user).await,
-        Route::Unassign(line, user) => lines::unassign(caller, &line, &user).await,
+        Route::Connect => rooms::connect(&request, caller, first).await,
+        Route::History => rooms::history(&request, caller, first).await,
+        Route::Presence => rooms::presence(caller, first).await,
+        Route::Events => rooms::events(request, caller, first).await,
+        Route::Members => rooms::members(caller, first).await,
+        Route::AddMember => rooms::add_member(caller, first, second).await,
+        Route::RemoveMember => rooms::remove_member(caller, first, second).await,
+        Route::Disconnect => rooms::disconnect(&request, caller, first).await,
+        Route::Assignees => lines::list(caller, first).await,
+        Route::Assign => lines::assign(caller, first, second).await,
+        Route::Unassign => lines::unassign(caller, first, second).await,
+        Route::Emit => emit::emit(request, caller).await,
+        Route::EmitJob => emit::job(request, caller, first).await,
+        Route::EmitAnalytics => emit::analytics(request, caller, first).await,
+        Route::Notify => emit::notification(request, caller, first).await,
+        Route::Job => polled::latest(&request, caller, "job", first).await,
+        Route::Analytics => polled::latest(&request, caller, "brand", first).await,
+        Route::ChatMessages => polled::messages(&request, caller, first).await,
+        Route::Notifications => polled::notifications(&request, caller).await,
+        Route::ReadNotification => polled::read_notification(caller, first).await,
+        Route::ClearNotifications => polled::clear_notifications(caller).await,
+        // Answered before there was a token to ask for.
         Route::Preflight
         | Route::Health
         | Route::TwilioInbound

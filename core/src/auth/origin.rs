@@ -51,7 +51,7 @@ impl CorsDecision {
                 ),
                 (
                     "Access-Control-Allow-Headers",
-                    "authorization, content-type, if-none-match",
+                    "authorization, content-type, idempotency-key, if-none-match",
                 ),
                 ("Access-Control-Max-Age", "86400"),
             ] {
@@ -250,7 +250,7 @@ mod tests {
                 "Access-Control-Expose-Headers: ETag, Retry-After",
                 "Access-Control-Allow-Credentials: true",
                 "Access-Control-Allow-Methods: GET, POST, PUT, DELETE, OPTIONS",
-                "Access-Control-Allow-Headers: authorization, content-type, if-none-match",
+                "Access-Control-Allow-Headers: authorization, content-type, idempotency-key, if-none-match",
                 "Access-Control-Max-Age: 86400",
             ]
         );

@@ -12,7 +12,7 @@ use crate::{
     event::Args,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
     storage::{Sql, StorageError, text},
-    wire::{Access, Question},
+    wire::{Access, Audience, Question},
 };
 
 /// A socket, as long as this object is awake.
@@ -33,6 +33,9 @@ pub struct Floor {
 pub struct Membership {
     /// What the policy gave.
     pub access: Access,
+    /// Since when, cuts that it came back from included.
+    #[serde(default)]
+    pub joined_at: Timestamp,
     /// Where it came in, and where it came back after a cut.
     pub floors: Vec<Floor>,
 }
@@ -111,6 +114,19 @@ impl Record {
             .map(drop)
     }
 
+    /// Whether the socket gets what a room of it has for an audience. `kind_namespace` is where the
+    /// room's kind is served.
+    pub fn gets(&self, room: &RoomName, audience: &Audience, kind_namespace: &str) -> bool {
+        let namespace = audience.namespace.as_deref().unwrap_or(kind_namespace);
+        let joined_at = |room: &RoomName| self.rooms.get(room).map(|m| m.joined_at);
+        self.namespace == namespace
+            && audience.has(&self.claims.user, &self.id)
+            && audience
+                .copies
+                .as_ref()
+                .is_none_or(|copies| copies.room_for(joined_at) == Some(room))
+    }
+
     /// When its token runs out.
     pub fn closes_at(&self) -> Timestamp {
         end_of(&self.claims, self.opened_at)
@@ -167,10 +183,26 @@ pub struct Recovery {
     pub from: u64,
     /// The number that stands for having seen what it missed.
     pub at: u64,
-    /// What was missed, with when it happened.
-    pub missed: Vec<(Timestamp, String, Args)>,
+    /// What was missed.
+    pub missed: Vec<Held>,
     /// A room could not give all of it, or lets the socket in no more.
     pub failed: bool,
+}
+
+/// An event for a socket that is not connected yet.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Its number in the journal.
+    pub number: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Its name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
+    /// The room that it comes from, and for whom it is there: with the last of its rooms it is known
+    /// whether the socket gets it. None for what is for the socket alone.
+    pub of: Option<(RoomName, Audience)>,
 }
 
 /// A socket that is connected, or about to be.
@@ -184,8 +216,8 @@ pub struct Socket {
     pub recovery: bool,
     /// How far it is.
     pub stage: Stage,
-    /// Events for it that wait until it is connected, with their numbers in the journal.
-    pub held: Vec<(u64, String, Args)>,
+    /// Events for it that wait until it is connected.
+    pub held: Vec<Held>,
     /// Questions to its client that wait as well.
     pub held_questions: Vec<(Question, AskedBy)>,
     /// Joins that its client asked for and that are under way.
@@ -312,7 +344,14 @@ impl Sockets {
     }
 
     /// The socket joins a room: it gets what comes after the newest of its floors.
-    pub fn join(&mut self, key: SocketKey, room: &RoomName, access: Access, floor: Floor) {
+    pub fn join(
+        &mut self,
+        key: SocketKey,
+        room: &RoomName,
+        access: Access,
+        joined_at: Timestamp,
+        floor: Floor,
+    ) {
         let Some(socket) = self.live.get_mut(&key) else {
             return;
         };
@@ -323,6 +362,7 @@ impl Sockets {
             .entry(room.clone())
             .or_insert_with(|| Membership {
                 access,
+                joined_at,
                 floors: Vec::new(),
             });
         membership.access = access;
