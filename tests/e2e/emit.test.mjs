@@ -168,7 +168,7 @@ describe("an emit to rooms", { concurrency: 6, timeout: 120_000 }, () => {
 });
 
 describe("an emit to everyone", { concurrency: 6, timeout: 120_000 }, () => {
-  test("without a room, or with \"*\", everyone in the namespace hears it once, nobody in another, and no plain socket", async (t) => {
+  test(`without a room, or with "*", everyone in the namespace hears it once, nobody in another, and no plain socket`, async (t) => {
     const event = newEvent();
     const clients = new Map();
     for (const namespace of NAMESPACES) clients.set(namespace, await onEachLobby(t, server, 2, { sub: user("u") }, { namespace }));
@@ -199,7 +199,7 @@ describe("an emit to everyone", { concurrency: 6, timeout: 120_000 }, () => {
     assert.deepEqual([all(ann, event), all(late, event)], [["while away"], []]);
   });
 
-  test('rooms: ["*", "ticket:7"] is in the ticket\'s history, and each socket hears it once, in the ticket\'s room or not', async (t) => {
+  test(`rooms: ["*", "ticket:7"] is in the ticket's history, and each socket hears it once, in the ticket's room or not`, async (t) => {
     const [ticket, event] = [room(), newEvent()];
     const inside = [await enter(t, server, ticket, person("ann")), await enter(t, server, ticket, person("bob"), { query: { room: ticket } })];
     const outside = await onEachLobby(t, server, 2, { sub: "visitor" });
