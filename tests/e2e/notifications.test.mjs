@@ -467,6 +467,7 @@ describe("EVENT_WEBHOOK_URL", { concurrency: 6, timeout: 120_000 }, () => {
         verify(request, key);
         assert.equal(request.url, "/hooks/dialtone?v=1");
       }
+      assert.equal(new Set(hooks.requests.map(({ headers }) => headers["webhook-id"])).size, 4, "a receiver tells them apart by their id");
       const [first] = hooks.requests.filter(({ data }) => data.userId === "dave");
       const { id, timestamp, read, ...rest } = first.data.notification;
       assert.deepEqual(rest, { type: "alert", severity: "info", title: "New message", message: "Is anybody there? é💬", chatId, messageId: ack.id, senderId: "ann" });
