@@ -18,7 +18,7 @@ use crate::{
     },
     names::{RoomName, Timestamp, UserId},
     namespaces::{self, Emitted, kind_of, namespace_of, room_from_client},
-    wire::{Accepted, Audience, Copies, Item, Parcel, Published, Request},
+    wire::{Accepted, Audience, Item, Parcel, Published, Request},
 };
 
 /// Everyone in the namespace.
@@ -172,16 +172,16 @@ impl Wanted {
         let mut rooms: Vec<(String, RoomName)> = Vec::with_capacity(names.len());
         let mut namespaces = Vec::with_capacity(names.len());
         for name in names {
-            let (room, namespace) = find(&name, namespace.as_deref())?;
+            let (room, namespace) = find(&name, namespace.as_deref(), &event)?;
             if !rooms.iter().any(|(_, known)| *known == room) {
                 rooms.push((name, room));
                 namespaces.push(namespace);
             }
         }
-        let copies = (rooms.len() > 1).then(|| Copies {
-            rooms: rooms.iter().map(|(_, room)| room.clone()).collect(),
-            at: now,
-        });
+        let copies: Vec<RoomName> = match rooms.as_slice() {
+            [_] => Vec::new(),
+            several => several.iter().map(|(_, room)| room.clone()).collect(),
+        };
         let dedupe = id.map(|id| format!("emit:{id}"));
         let item = |((_, room), namespace): (&(String, RoomName), &String)| {
             let known = namespace_of(namespace).ok_or_else(|| no_namespace(namespace))?;
@@ -190,7 +190,7 @@ impl Wanted {
                 now,
                 fresh_id,
             };
-            let is_own = kind_of(room).namespace() == namespace;
+            let is_own = kind_of(room).namespace_of(&event) == namespace;
             Ok(Item {
                 event: event.clone(),
                 args: known.emitted(&emitted, &event, args.clone())?,
@@ -213,7 +213,7 @@ impl Wanted {
 }
 
 /// The room of this name, and the namespace in which it is meant.
-fn find(name: &str, namespace: Option<&str>) -> Result<(RoomName, String), Refusal> {
+fn find(name: &str, namespace: Option<&str>, event: &str) -> Result<(RoomName, String), Refusal> {
     if let Some(namespace) = namespace
         && namespace_of(namespace).is_none()
     {
@@ -234,7 +234,7 @@ fn find(name: &str, namespace: Option<&str>) -> Result<(RoomName, String), Refus
             Err(Refusal::new(Code::WrongNamespace, message))
         }
         namespace => {
-            let namespace = namespace.unwrap_or(kind_of(&room).namespace());
+            let namespace = namespace.unwrap_or_else(|| kind_of(&room).namespace_of(event));
             let namespace = namespace.to_owned();
             Ok((room, namespace))
         }

@@ -12,7 +12,7 @@ use crate::{
     event::Publication,
     limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS},
     names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
-    wire::{Notice, Op},
+    wire::{Entry, Notice, Op},
 };
 
 /// Why a socket joins.
@@ -20,8 +20,8 @@ use crate::{
 pub enum Purpose {
     /// Its namespace joins it when it connects.
     Connect,
-    /// It was in the room when it was cut, since this moment.
-    Recover(Timestamp),
+    /// It was in the room when it was cut, where it had come in so.
+    Recover(Entry),
     /// Its client asked, with this event and ack id.
     Asked {
         /// The event.

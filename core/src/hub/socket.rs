@@ -11,8 +11,9 @@ use crate::{
     auth::Claims,
     event::Args,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
+    namespaces::kind_of,
     storage::{Sql, StorageError, text},
-    wire::{Access, Audience, Question},
+    wire::{Access, Audience, Entry, Question},
 };
 
 /// A socket, as long as this object is awake.
@@ -33,9 +34,9 @@ pub struct Floor {
 pub struct Membership {
     /// What the policy gave.
     pub access: Access,
-    /// Since when, cuts that it came back from included.
+    /// How it came in.
     #[serde(default)]
-    pub joined_at: Timestamp,
+    pub entry: Entry,
     /// Where it came in, and where it came back after a cut.
     pub floors: Vec<Floor>,
 }
@@ -114,17 +115,26 @@ impl Record {
             .map(drop)
     }
 
-    /// Whether the socket gets what a room of it has for an audience. `kind_namespace` is where the
-    /// room's kind is served.
-    pub fn gets(&self, room: &RoomName, audience: &Audience, kind_namespace: &str) -> bool {
-        let namespace = audience.namespace.as_deref().unwrap_or(kind_namespace);
-        let joined_at = |room: &RoomName| self.rooms.get(room).map(|m| m.joined_at);
+    /// Whether the socket gets an event that a room of it has for an audience.
+    pub fn gets(&self, room: &RoomName, event: &str, audience: &Audience) -> bool {
+        let namespace = audience.namespace.as_deref();
+        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_of(event));
         self.namespace == namespace
             && audience.has(&self.claims.user, &self.id)
-            && audience
-                .copies
-                .as_ref()
-                .is_none_or(|copies| copies.room_for(joined_at) == Some(room))
+            && (audience.copies.is_empty() || self.joined_first(&audience.copies) == Some(room))
+            && !audience.told_in.iter().any(|(room, offset)| {
+                let membership = self.rooms.get(room);
+                membership.is_some_and(|membership| membership.entry.offset < *offset)
+            })
+    }
+
+    /// Of these rooms, the one that the socket joined first: it does not matter in which order they tell
+    /// of the same thing, nor what it joins meanwhile.
+    fn joined_first<'a>(&self, rooms: &'a [RoomName]) -> Option<&'a RoomName> {
+        let joined = rooms
+            .iter()
+            .filter_map(|room| Some((self.rooms.get(room)?.entry.order, room)));
+        joined.min().map(|(_, room)| room)
     }
 
     /// When its token runs out.
@@ -343,26 +353,32 @@ impl Sockets {
         self.lost.insert(record.key().to_owned(), record);
     }
 
-    /// The socket joins a room: it gets what comes after the newest of its floors.
+    /// The socket joins a room: it gets what comes after the newest of its floors. `entry` is how it
+    /// came in, where that was with an earlier wire.
     pub fn join(
         &mut self,
         key: SocketKey,
         room: &RoomName,
         access: Access,
-        joined_at: Timestamp,
+        entry: Option<Entry>,
         floor: Floor,
     ) {
         let Some(socket) = self.live.get_mut(&key) else {
             return;
         };
         let after = floor.position.offset;
+        let last = socket.record.rooms.values().map(|m| m.entry.order).max();
+        let entry = entry.unwrap_or(Entry {
+            order: last.unwrap_or_default().saturating_add(1),
+            offset: after,
+        });
         let membership = socket
             .record
             .rooms
             .entry(room.clone())
             .or_insert_with(|| Membership {
                 access,
-                joined_at,
+                entry,
                 floors: Vec::new(),
             });
         membership.access = access;

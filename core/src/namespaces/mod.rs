@@ -26,9 +26,7 @@ mod user;
 use serde::Serialize;
 
 pub use namespace::{Action, Client, Emitted, Namespace};
-pub use notifications::{
-    NAME as NOTIFICATIONS, READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION,
-};
+pub use notifications::{READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION};
 
 use crate::{
     auth::Claims,
@@ -77,8 +75,6 @@ pub struct Publish {
     pub to_sender: bool,
     /// The id that the sender's own message id stands for, where the payload has one.
     pub client_id: Option<String>,
-    /// In which of the room's namespaces, if not in the kind's own.
-    pub namespace: Option<&'static str>,
 }
 
 /// What a publication does to what its room keeps, besides the log.
@@ -114,9 +110,14 @@ pub trait Kind: Sync {
         "/"
     }
 
-    /// Another one that does. Events are for the first, unless they say otherwise.
+    /// Another one that does.
     fn other_namespace(&self) -> Option<&'static str> {
         None
+    }
+
+    /// In which of them an event is heard, if nothing else is said.
+    fn namespace_of(&self, _event: &str) -> &'static str {
+        self.namespace()
     }
 
     /// Who may join. Default deny: nothing is granted that this does not say.

@@ -36,6 +36,15 @@ impl Kind for User {
         Some(notifications::NAME)
     }
 
+    fn namespace_of(&self, event: &str) -> &'static str {
+        match event {
+            notifications::RECEIVED | notifications::READ | notifications::CLEARED => {
+                notifications::NAME
+            }
+            _ => self.namespace(),
+        }
+    }
+
     fn admit(&self, claims: &Claims, room: &RoomName, _: &[String]) -> Admission {
         if RoomName::user(&claims.user).as_ref() == Ok(room) {
             Admission::Granted(Access::Full)
@@ -74,7 +83,6 @@ impl Kind for User {
         Ok(Publish {
             event: event.to_owned(),
             args,
-            namespace: Some(notifications::NAME),
             ..Publish::default()
         })
     }

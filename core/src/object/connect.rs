@@ -14,7 +14,7 @@ use crate::{
     },
     limits::MAX_NAMESPACES,
     names::{RoomName, Timestamp, UserId},
-    namespaces::{Action, Client, Namespace, kind_of, namespace_of},
+    namespaces::{Action, Client, Namespace, namespace_of},
     storage::{Sql, StorageError},
     wire::Question,
 };
@@ -216,7 +216,7 @@ impl Object {
         let questions = std::mem::take(&mut socket.held_questions);
         let (connection, record) = (socket.connection, &socket.record);
         let is_for_it = |held: &Held| match &held.of {
-            Some((room, audience)) => record.gets(room, audience, kind_of(room).namespace()),
+            Some((room, audience)) => record.gets(room, &held.event, audience),
             None => true,
         };
         held.retain(is_for_it);

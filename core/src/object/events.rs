@@ -82,10 +82,7 @@ impl Object {
         };
         let from = From {
             sender: Some(user.clone()),
-            audience: Audience {
-                namespace: publish.namespace.map(str::to_owned),
-                ..except.audience()
-            },
+            audience: except.audience(),
             about: None,
         };
         let (event_name, args) = (publish.event, publish.args);

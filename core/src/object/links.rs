@@ -506,9 +506,9 @@ impl Object {
             }
         }
         let position = joined.position.clone();
-        let joined_at = match &purpose {
-            Purpose::Recover(joined_at) => *joined_at,
-            Purpose::Asked { .. } | Purpose::Connect => now,
+        let entry = match &purpose {
+            Purpose::Recover(entry) => Some(*entry),
+            Purpose::Asked { .. } | Purpose::Connect => None,
         };
         let number = match (self.recovers_at(key), since) {
             (Some((from, at)), Some(since)) => {
@@ -516,14 +516,14 @@ impl Object {
                     number: from,
                     position: since,
                 };
-                self.hub.sockets.join(key, room, access, joined_at, floor);
+                self.hub.sockets.join(key, room, access, entry, floor);
                 at
             }
             _ => self.journal.last(),
         };
         let went_by = position.offset.0.saturating_sub(answered.offset.0);
         let floor = Floor { number, position };
-        self.hub.sockets.join(key, room, access, joined_at, floor);
+        self.hub.sockets.join(key, room, access, entry, floor);
         match &purpose {
             Purpose::Asked { ack, .. } => self.joined_asked(sql, now, key, room, *ack, &joined),
             Purpose::Connect => self.one_join_less(sql, now, key),

@@ -129,7 +129,7 @@ impl Object {
             return Ok(Recovered::Gone);
         };
         let rooms = record.rooms.iter().filter_map(|(room, membership)| {
-            let joined_at = membership.joined_at;
+            let entry = membership.entry;
             let position = match seen {
                 Some(number) => membership.reached(number, self.journal.reached(room, number)),
                 None => membership
@@ -140,7 +140,7 @@ impl Object {
             Some(WasIn {
                 room: room.clone(),
                 position: position?,
-                joined_at,
+                entry,
             })
         });
         let remains = Remains {
@@ -256,10 +256,10 @@ impl Object {
         for WasIn {
             room,
             position,
-            joined_at,
+            entry,
         } in rooms
         {
-            let purpose = Purpose::Recover(joined_at);
+            let purpose = Purpose::Recover(entry);
             self.join(sql, now, key, &room, purpose, Some(position))?;
         }
         self.one_join_less(sql, now, key)

@@ -16,8 +16,8 @@ use crate::{
     room::{self, Dedupe, From, Outcome, Page, Target},
     storage::{Sql, StorageError},
     wire::{
-        Accepted, Access, Audience, Caller, Item, LinkAnswers, Membership, Notice, Parcel,
-        Published, Pushed, Request,
+        Accepted, Access, Caller, Item, LinkAnswers, Membership, Notice, Parcel, Published, Pushed,
+        Request,
     },
 };
 
@@ -280,10 +280,6 @@ impl Object {
             let item = Item {
                 event: namespaces::NOTIFICATION_READ.to_owned(),
                 args: Args::of(&BTreeMap::from([("id", id)])),
-                audience: Audience {
-                    namespace: Some(namespaces::NOTIFICATIONS.to_owned()),
-                    ..Audience::default()
-                },
                 ..Item::default()
             };
             self.accept_event(sql, now, &item)?;

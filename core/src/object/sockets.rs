@@ -275,8 +275,8 @@ impl Object {
             return;
         }
         let parser = self.environment.config.parser;
-        let kind_namespace = kind_of(room).namespace();
-        let namespace = audience.namespace.as_deref().unwrap_or(kind_namespace);
+        let namespace = audience.namespace.as_deref();
+        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_of(event));
         let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (key, after) in self.hub.sockets.members(room) {
             let Some(socket) = self.hub.sockets.get(key) else {
@@ -288,7 +288,7 @@ impl Object {
             match &socket.stage {
                 // In which rooms it is will be known when it is connected.
                 Stage::Connecting { .. } => held.push(key),
-                Stage::Connected if !socket.record.gets(room, audience, kind_namespace) => {}
+                Stage::Connected if !socket.record.gets(room, event, audience) => {}
                 Stage::Connected if socket.recovery => with_offset.push(socket.connection),
                 Stage::Connected => plain.push(socket.connection),
             }

@@ -176,7 +176,7 @@ impl Room {
         let namespace = publication.audience.namespace.as_deref();
         self.log.append(
             sql,
-            namespace.unwrap_or(self.kind.namespace()),
+            namespace.unwrap_or(self.kind.namespace_of(&publication.event)),
             &publication,
             offset,
             key.as_deref(),
@@ -291,11 +291,17 @@ impl Room {
             Some(Dedupe::Global(key)) => key.clone(),
             _ => format!("{}:{}:{offset}", self.name, self.epoch),
         };
+        let mut told_in = publication.audience.told_in.clone();
+        told_in.push((self.name.clone(), offset));
         for room in targets {
             let item = Item {
                 event: publication.event.clone(),
                 args: publication.args.clone(),
                 dedupe: Some(key.clone()),
+                audience: Audience {
+                    told_in: told_in.clone(),
+                    ..Audience::default()
+                },
                 ..Item::default()
             };
             self.outbox
@@ -330,10 +336,6 @@ impl Room {
                 event: namespaces::NOTIFICATION.to_owned(),
                 args: args.clone(),
                 dedupe: Some(format!("{}:{}:{offset}", self.name, self.epoch)),
-                audience: Audience {
-                    namespace: Some(namespaces::NOTIFICATIONS.to_owned()),
-                    ..Audience::default()
-                },
                 about: Some(About {
                     room: self.name.clone(),
                     offset,

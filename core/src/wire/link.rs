@@ -180,9 +180,14 @@ pub struct Audience {
     /// Not these users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except_users: Vec<UserId>,
-    /// It goes to several rooms.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub copies: Option<Copies>,
+    /// Each of these rooms has a copy of it in its log; a Socket.IO socket gets that of the room which it
+    /// joined first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<RoomName>,
+    /// It was told in these rooms before, at these offsets: a Socket.IO socket that heard it there does
+    /// not hear it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told_in: Vec<(RoomName, Offset)>,
 }
 
 impl Audience {
@@ -194,33 +199,6 @@ impl Audience {
     /// Whether `user`'s `socket` is to get it.
     pub fn has(&self, user: &UserId, socket: &str) -> bool {
         self.except_socket.as_deref() != Some(socket) && !self.except_users.contains(user)
-    }
-}
-
-/// The rooms that an event goes to. Each has a copy of its own in its log; a Socket.IO socket that is
-/// in several of them gets one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copies {
-    /// Which rooms.
-    pub rooms: Vec<RoomName>,
-    /// When it was sent to them.
-    pub at: Timestamp,
-}
-
-impl Copies {
-    /// Which room's copy a socket gets: that of the first room that it was in by then, so that it does
-    /// not matter in which order the copies come. `joined_at` says since when it is in a room.
-    pub fn room_for(
-        &self,
-        joined_at: impl Fn(&RoomName) -> Option<Timestamp>,
-    ) -> Option<&RoomName> {
-        let in_by_then = |room: &&RoomName| joined_at(room).is_some_and(|at| at <= self.at);
-        let in_now = |room: &&RoomName| joined_at(room).is_some();
-        let mut rooms = self.rooms.iter();
-        rooms
-            .clone()
-            .find(in_by_then)
-            .or_else(|| rooms.find(in_now))
     }
 }
 
@@ -329,8 +307,17 @@ pub struct WasIn {
     pub room: RoomName,
     /// How far it had come there.
     pub position: StreamPosition,
-    /// Since when it had been in.
-    pub joined_at: Timestamp,
+    /// How it had come in.
+    pub entry: Entry,
+}
+
+/// How a socket came into a room, which a cut does not change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// As its how manieth room it joined it.
+    pub order: u64,
+    /// The newest publication then.
+    pub offset: Offset,
 }
 
 /// An event to one socket alone.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub use link::{
-    Audience, Copies, Direct, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
+    Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
     Recover, Recovered, Remains, WasIn,
 };
 
