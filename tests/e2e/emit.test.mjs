@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ADMIN, bearer, call, Client, crash, cutWhile, emit, emitted, enter, eventually, freePort, history, ioConnected, join, naming, onEachLobby, persistDir, refused, serve, SERVICE, subscribe } from "./harness.mjs";
+import { ADMIN, bearer, call, Client, crash, cutWhile, emit, emitted, enter, eventually, freePort, history, ioConnected, join, naming, onEachLobby, persistDir, refused, serve, SERVICE, sleep, subscribe } from "./harness.mjs";
 
 const ROOMY = { RATE_EVENTS_PER_SECOND: 1_000, RATE_BURST: 10_000 };
 const NAMESPACES = ["/", "/chat", "/jobs", "/notifications", "/analytics"];
@@ -53,13 +53,15 @@ describe("an emit to rooms", { concurrency: 6, timeout: 120_000 }, () => {
       job: (name) => subscribe(t, server, "/jobs", idOf(name), person("ann")),
       brand: (name) => subscribe(t, server, "/analytics", idOf(name), person("ann")),
     })) {
-      const [name, event] = [room(kind), newEvent()];
+      const [name, event, namespace] = [room(kind), newEvent(), { chat: "/chat", job: "/jobs", brand: "/analytics" }[kind] ?? "/"];
       const [client, plain] = [await listen(name), await join(t, server, name, person("bob"))];
       assert.deepEqual(await emitted(server, { room: name, event, data: { n: 1 } }), [{ room: name, offset: 1, duplicate: false }]);
       assert.deepEqual(await client.event(event), { n: 1 }, kind);
       const frame = await plain.event(event);
       assert.deepEqual([frame.data, frame.offset], [{ n: 1 }, 1], kind);
       assert.deepEqual((await history(server, name)).messages.map(({ event: of, data, offset }) => [of, data, offset]), [[event, { n: 1 }, 1]], kind);
+      await emitted(server, { namespace, room: name, event, data: { n: 2 } });
+      await client.event(event, ({ n }) => n === 2);
     }
   });
 
@@ -156,6 +158,47 @@ describe("an emit to rooms", { concurrency: 6, timeout: 120_000 }, () => {
     await settled(clients.slice(0, 2), [b], "/", running);
     for (const client of clients) assert.deepEqual(all(client, event), [1, 2, 3]);
     for (const name of [a, b]) assert.deepEqual((await history(running, name)).messages.filter((message) => message.event === event).map(({ data }) => data), [1, 2, 3], name);
+  });
+
+  test("through five kills at random moments a backend that repeats its emits until they are answered is heard once, in order, by everyone", async (t) => {
+    const options = { persist: persistDir(t), port: await freePort(), vars: { ...ROOMY, LOBBIES: 2 } };
+    const [a, b, event] = [room(), room(), newEvent()];
+    let running = await serve(t, options);
+    const clients = [];
+    for (const rooms of [[a, b], [b, a], [b], []]) {
+      for (const client of await onEachLobby(t, running, 2, person(user("u")), { reconnection: true, reconnectionDelay: 50, reconnectionDelayMax: 300 })) {
+        for (const name of rooms) await client.ask("join", name);
+        clients.push(client);
+      }
+    }
+    let stopped = false;
+    const sent = Array(8).fill(0);
+    const repeating = async (backend) => {
+      while (!stopped) {
+        const data = { backend, n: ++sent[backend] };
+        const item = { rooms: [a, "*", b], event, data, id: `${backend}-${data.n}` };
+        while (!(await emitted(running, item).catch(() => sleep(20)))) continue;
+      }
+    };
+    const backends = sent.map((_, backend) => repeating(backend));
+    for (let round = 1; round <= 5; round++) {
+      const back = clients.map((client) => client.reconnected());
+      await sleep(100 + Math.random() * 400);
+      await crash(running);
+      running = await serve(t, options);
+      await Promise.all(back);
+      assert.ok(clients.every(({ socket }) => socket.recovered), `round ${round}`);
+    }
+    stopped = true;
+    await Promise.all(backends);
+    const total = sent.reduce((sum, n) => sum + n);
+    t.diagnostic(`${total} emits`);
+    for (const client of clients) {
+      await eventually("all of them", () => all(client, event).length >= total).catch(() => {});
+      const heard = sent.map((_, backend) => all(client, event).filter((data) => data.backend === backend).map(({ n }) => n));
+      assert.deepEqual(heard, sent.map((n) => numbers(1, n)), client.home);
+    }
+    for (const name of [a, b]) assert.equal((await history(running, name)).offset, total, name);
   });
 
   test("a room of a kind that no module claims logs and numbers it like any other, on `/` and on /rooms/…", async (t) => {
@@ -304,6 +347,24 @@ describe("an emit's options", { concurrency: 6, timeout: 120_000 }, () => {
     for (const [n, item] of items.entries()) assert.deepEqual(await emitted(next, item), first[n].map((result) => ({ ...result, duplicate: true })));
     await settled([ann], ["ticket:1", "ticket:2", "*"], "/", next);
     assert.deepEqual(all(ann, event), []);
+  });
+});
+
+describe("what is pruned", { timeout: 60_000 }, () => {
+  test("a log that is pruned takes along no id, no last status and nothing that is unread", async (t) => {
+    const small = await serve(t, { vars: { HISTORY_MAX_MESSAGES: 5 } });
+    const first = { room: "job:1", event: "job:status-changed", data: { status: "in_progress", progress: 1 }, id: "first" };
+    const notification = { namespace: "/notifications", room: "user:ann", event: "notification:received", data: { id: "n-1", type: "alert", title: "T", message: "M", severity: "info" } };
+    const answers = [await emitted(small, first), await emitted(small, notification)];
+    for (let n = 0; n < 3; n++) await emitted(small, numbers(1, 100).flatMap(() => [{ room: n % 2 ? "job:1" : "user:ann", event: "note" }]));
+    await emitted(small, numbers(1, 100).map(() => ({ room: "job:1", event: "note" })));
+    for (const name of ["job:1", "user:ann"]) assert.ok((await history(small, name)).messages[0].offset > 1, `${name} is pruned`);
+    assert.deepEqual(await emitted(small, first), answers[0].map((result) => ({ ...result, duplicate: true })));
+    assert.equal((await call(small, "GET", "/api/jobs/1", { as: person("ann") })).body.progress, 1);
+    const { body } = await call(small, "GET", "/api/notifications?unread=1", { as: { sub: "ann" } });
+    assert.deepEqual([body.unread, body.notifications.map(({ id }) => id)], [1, ["n-1"]]);
+    const watcher = await subscribe(t, small, "/jobs", "1", person("ann"));
+    assert.equal((await watcher.event("job:status-changed")).progress, 1);
   });
 });
 

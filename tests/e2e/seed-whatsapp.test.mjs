@@ -92,6 +92,7 @@ describe("the guide whatsapp-inbox", { concurrency: 6, timeout: 60_000 }, () => 
     for (const text of ["Hola 👋", "¿Hay alguien?"]) await receiveWhatsApp(server, line, text);
     for (const page of pages) {
       await becomes(page.bodies, ["Hola 👋", "¿Hay alguien?"]);
+      assert.equal(page.browser.all("new_message").length, 2, "once, though it is in the conversation's room and in one's own");
       const [{ from, to, channel, profileName, direction }] = page.messages;
       assert.deepEqual([from, to, channel, profileName, direction], [CONTACT, line, "whatsapp", "Zoë", "inbound"]);
     }
@@ -145,6 +146,7 @@ describe("the guide whatsapp-inbox", { concurrency: 6, timeout: 60_000 }, () => 
     await receiveWhatsApp(server, line, "and after");
     await becomes(page.bodies, ["before", "by polling", "after", "and after"]);
     assert.equal(page.requests, requests, "no polling while it is connected");
+    assert.equal(page.browser.all("new_message").length, 4, "what was missed came by the socket too, once");
   });
 
   test("reconnect by hand: the button disconnects and connects, and the conversation goes on", async (t) => {
