@@ -2,10 +2,11 @@
 
 use dialtone_core::{
     auth::CorsDecision,
-    error::{Code, Refusal},
+    error::{Code, Problem, Refusal},
     etag,
 };
 pub use dialtone_durable::room::problem;
+use serde::Serialize;
 use worker::{Headers, Request, Response, Result};
 
 use crate::auth::header;
@@ -39,7 +40,6 @@ pub fn preflight(cors: &CorsDecision) -> Result<Response> {
 }
 
 /// The answer to a poll: with a tag of its body, and without the body where the client has it already.
-#[expect(dead_code)] // Its callers come with the polling fallbacks.
 pub async fn conditional(request: &Request, mut response: Response) -> Result<Response> {
     if response.status_code() != 200 {
         return Ok(response);
@@ -61,6 +61,24 @@ pub async fn conditional(request: &Request, mut response: Response) -> Result<Re
     )
 }
 
+/// A problem with more than one cause, each with its own code.
+pub fn problem_with(refusal: &Refusal, errors: &impl Serialize) -> Result<Response> {
+    #[derive(Serialize)]
+    struct Problems<'a, T> {
+        #[serde(flatten)]
+        problem: Problem<'a>,
+        errors: &'a T,
+    }
+    let body = serde_json::to_vec(&Problems {
+        problem: refusal.into(),
+        errors,
+    })?;
+    let plain = problem(refusal)?;
+    Ok(Response::from_bytes(body)?
+        .with_status(plain.status_code())
+        .with_headers(plain.headers().clone()))
+}
+
 /// 405, with what would do.
 pub fn method_not_allowed(allowed: &str) -> Result<Response> {
     let refusal = Refusal::new(
@@ -71,7 +89,7 @@ pub fn method_not_allowed(allowed: &str) -> Result<Response> {
 }
 
 /// A JSON answer of the Worker's own.
-pub fn json(body: &impl serde::Serialize) -> Result<Reply> {
+pub fn json(body: &impl Serialize) -> Result<Reply> {
     Response::from_json(body).map(Reply::Api)
 }
 

@@ -10,9 +10,10 @@ use crate::{
     error::Refusal,
     limits::{MAX_EVENT_NAME_LEN, MAX_JSON_DEPTH},
     names::{Offset, Timestamp, UserId},
+    wire::Audience,
 };
 
-/// Events that no client may send (CONTRACT "Plain WebSocket"), in any kind of room.
+/// Events that nobody sends: the protocols' own (CONTRACT "Plain WebSocket").
 pub const RESERVED: &[&str] = &[
     "connect",
     "connected",
@@ -25,10 +26,10 @@ pub const RESERVED: &[&str] = &[
     "presence_diff",
     "newListener",
     "removeListener",
-    // What `typing` and `mark_read` become, in every kind of room.
-    "user_typing",
-    "messages_read",
 ];
+
+/// What `typing` and `mark_read` become, in every kind of room: no client sends these either.
+const OF_EVERY_KIND: &[&str] = &["user_typing", "messages_read"];
 
 /// An event's arguments. Nearly always there is one, which plain sockets call `data`.
 #[derive(Debug, Clone)]
@@ -37,6 +38,12 @@ pub enum Args {
     One(Box<RawValue>),
     /// None or several: a JSON array.
     Array(Box<RawValue>),
+}
+
+impl Default for Args {
+    fn default() -> Self {
+        Self::none()
+    }
 }
 
 impl Args {
@@ -154,8 +161,21 @@ pub(crate) fn depth(json: &str) -> usize {
     deepest
 }
 
-/// An event's name as a client sent it: not empty, not too long, not reserved.
-pub fn check_name<'a>(name: &'a str, server_events: &[&str]) -> Result<&'a str, Refusal> {
+/// An event's name as a client sent it: none that only a server sends.
+pub fn check_name(name: &str, server_events: &[&str]) -> Result<(), Refusal> {
+    check_name_of_server(name)?;
+    if OF_EVERY_KIND.contains(&name) || server_events.contains(&name) {
+        return Err(reserved(name));
+    }
+    Ok(())
+}
+
+fn reserved(name: &str) -> Refusal {
+    Refusal::invalid(format!("`event`: `{name}` is reserved"))
+}
+
+/// An event's name as a backend sent it: not empty, not too long, not a protocol's own.
+pub fn check_name_of_server(name: &str) -> Result<(), Refusal> {
     if name.is_empty() || name.len() > MAX_EVENT_NAME_LEN {
         Err(Refusal::invalid(format!(
             "`event` must be 1 to {MAX_EVENT_NAME_LEN} bytes of text"
@@ -164,12 +184,10 @@ pub fn check_name<'a>(name: &'a str, server_events: &[&str]) -> Result<&'a str, 
         Err(Refusal::invalid(
             "`event` must not contain control characters",
         ))
-    } else if RESERVED.contains(&name) || server_events.contains(&name) {
-        Err(Refusal::invalid(format!(
-            "`{name}` is reserved: only the server sends it"
-        )))
+    } else if RESERVED.contains(&name) {
+        Err(reserved(name))
     } else {
-        Ok(name)
+        Ok(())
     }
 }
 
@@ -188,9 +206,9 @@ pub struct Publication {
     /// Its place in the log; none for what is ephemeral.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<Offset>,
-    /// The Socket.IO socket that sent it, where its sender does not get it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skip: Option<String>,
+    /// Who gets it.
+    #[serde(default, skip_serializing_if = "Audience::is_everyone")]
+    pub audience: Audience,
 }
 
 impl Publication {
@@ -283,7 +301,7 @@ mod tests {
             sender: Some(UserId::integer(7)),
             at: Timestamp(1_767_607_200_000),
             offset: Some(Offset(12)),
-            skip: None,
+            audience: Audience::default(),
         };
         assert_eq!(
             publication.to_json(),

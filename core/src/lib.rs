@@ -23,10 +23,13 @@
 
 pub mod auth;
 pub mod config;
+pub mod emit;
 pub mod engine_io;
 pub mod error;
 pub mod etag;
 pub mod event;
+pub mod event_webhook;
+pub mod fields;
 pub mod hub;
 pub mod limits;
 pub mod names;

@@ -42,10 +42,10 @@ pub const MAX_CONNECTIONS_PER_ROOM: usize = 20_000;
 /// Connections of one user in one room: tabs and devices, with room to spare.
 pub const MAX_CONNECTIONS_PER_USER: usize = 100;
 /// Members of one room.
-pub const MAX_MEMBERS: usize = 10_000;
+pub const MAX_MEMBERS: u64 = 10_000;
 /// Conversations that a line's assignees have opened and must be put out of when they are assignees
 /// no longer: a thousand for each of a hundred people.
-pub const MAX_FOLLOWERS: usize = 100_000;
+pub const MAX_FOLLOWERS: u64 = 100_000;
 /// A page of history, at most.
 pub const MAX_HISTORY_LIMIT: u32 = 200;
 /// A page of history when nobody said.
@@ -126,3 +126,22 @@ pub const ASK_TO_READ_BYTES: usize = 4_000_000;
 pub const MAX_UNREAD_BYTES: usize = 16_000_000;
 /// How long it has to give that sign.
 pub const READ_TIMEOUT_MS: u64 = 2_000;
+/// Items of one `POST /api/emit`.
+pub const MAX_EMIT_ITEMS: usize = 100;
+/// Rooms of one item.
+pub const MAX_EMIT_ROOMS: usize = 100;
+/// Rooms of one request in all, each of which is asked: Cloudflare allows 1,000 subrequests.
+pub const MAX_EMIT_TARGETS: usize = 500;
+/// Users that one item leaves out.
+pub const MAX_EMIT_EXCEPT: usize = 100;
+/// A notification's id, in bytes.
+pub const MAX_NOTIFICATION_ID_LEN: usize = 128;
+/// Notifications that a user's room keeps. Past it the oldest goes, those first that were read.
+pub const MAX_NOTIFICATIONS: u64 = 1_000;
+/// Members of a chat who are told of one message that they were not there for, each in a room of their
+/// own; where more are away, the first so many are.
+pub const MAX_AWAY_NOTIFIED: usize = 1_000;
+/// What a notification of a chat message shows of it, in characters.
+pub const MAX_PREVIEW_CHARS: usize = 200;
+/// A POST to `EVENT_WEBHOOK_URL` is tried for so long.
+pub const EVENT_WEBHOOK_GIVE_UP_MS: u64 = 24 * 60 * 60 * 1000;

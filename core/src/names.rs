@@ -87,6 +87,12 @@ impl RoomName {
         Self::new("user", &id_of(user.as_str()))
     }
 
+    /// The room of everyone in a namespace: `all:chat` for `/chat`, `all:.` for `/`.
+    pub fn everyone(namespace: &str) -> Result<Self, NameError> {
+        let name = namespace.strip_prefix('/').unwrap_or(namespace);
+        Self::new("all", if name.is_empty() { "." } else { name })
+    }
+
     /// A lobby.
     pub fn lobby(number: u32) -> Self {
         const KIND: &str = "lobby";

@@ -33,9 +33,11 @@ use crate::{
     auth::{Claims, Keys},
     config::Config,
     error::Refusal,
+    event::Publication,
+    event_webhook,
     hub::{Attachment, ConnectionId, DisconnectReason, Hub, Journal, Wire},
     names::{RoomName, Timestamp},
-    room::{self, Delivery, EntryId, Room},
+    room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
     wire::{Access, Audience},
 };
@@ -91,6 +93,9 @@ pub struct Object {
     /// When this machine was built: what happened before, it does not remember.
     opened_at: Timestamp,
     settling: Vec<Settling>,
+    /// A publication that is told at the end of the turn, if none like it follows; for how many before
+    /// it it stands.
+    latest: Option<(Rc<Publication>, u64)>,
     /// Connections opened in this turn.
     fresh: Vec<ConnectionId>,
     out: Vec<Output>,
@@ -176,6 +181,7 @@ impl Object {
             auto_response: None,
             opened_at: now,
             settling: Vec::new(),
+            latest: None,
             fresh: Vec::new(),
             out: Vec::new(),
             timer_set: None,
@@ -206,6 +212,7 @@ impl Object {
         for input in inputs {
             self.handle(sql, now, input)?;
         }
+        self.tell_latest();
         self.tell_presence();
         self.journal.commit(sql, now)?;
         self.set_auto_response();
@@ -224,13 +231,7 @@ impl Object {
         out.extend(self.answer_polls());
         self.ask_to_read(now, &mut out);
         self.ask_links(now, &mut out);
-        out.extend(
-            self.room
-                .outbox
-                .deliveries(now)
-                .into_iter()
-                .map(Output::Deliver),
-        );
+        self.deliver_outbox(sql, now, &mut out)?;
         out.extend(self.wake(now));
         Ok(out)
     }
@@ -265,10 +266,12 @@ impl Object {
                 delivery,
                 delivered,
             } => {
-                let Delivery { room, entries, .. } = delivery;
+                let Delivery {
+                    target, entries, ..
+                } = delivery;
                 self.room
                     .outbox
-                    .answered(sql, now, room, entries, *delivered)?;
+                    .answered(sql, now, target, entries, *delivered)?;
                 self.settle(entries);
                 Ok(())
             }
@@ -287,6 +290,32 @@ impl Object {
                 self.due(sql, now)
             }
         }
+    }
+
+    /// What is due of the outbox.
+    fn deliver_outbox(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        out: &mut Vec<Output>,
+    ) -> Result<(), StorageError> {
+        let environment = Rc::clone(&self.environment);
+        for delivery in self.room.outbox.deliveries(now) {
+            match (delivery.target.clone(), &environment.config.event_webhook) {
+                (Target::Room(room), _) => out.push(Output::Deliver { room, delivery }),
+                (Target::EventWebhook, Some(to)) => {
+                    out.push(Output::Post(event_webhook::post(now, to, delivery)));
+                }
+                // It is not wanted any more.
+                (target @ Target::EventWebhook, None) => {
+                    let entries = &delivery.entries;
+                    self.room
+                        .outbox
+                        .answered(sql, now, &target, entries, true)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn reply(&mut self, request: RequestId, answer: Result<String, Refusal>) {

@@ -4,6 +4,8 @@
 //! so the SQL that ships is the SQL that is tested. A storage *error* is never taken for an empty
 //! room: it fails the whole turn, which rolls back.
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::names::RoomName;
 
 /// A value that goes into or comes out of a statement.
@@ -86,11 +88,18 @@ pub fn text(text: impl Into<String>) -> Value {
     Value::Text(text.into())
 }
 
+/// The number that a `SELECT COUNT(*)` gives.
+pub fn count(sql: &dyn Sql, statement: &str) -> Result<u64, StorageError> {
+    let rows = sql.run(statement, &[])?;
+    let count = rows.first().map(|row| row.unsigned(0, "count"));
+    Ok(count.transpose()?.unwrap_or_default())
+}
+
 /// The version that this code reads and writes.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// `MIGRATIONS[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
-const MIGRATIONS: &[&[&str]] = &[V1, V2];
+const MIGRATIONS: &[&[&str]] = &[V1, V2, V3];
 
 const V1: &[&str] = &[
     // A publication. `args` is a JSON array, `sender` the JSON of a user id.
@@ -118,7 +127,8 @@ const V1: &[&str] = &[
     ) WITHOUT ROWID",
     // Who is here: `entry` is the JSON of roster::Entry.
     "CREATE TABLE roster (user TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
-    // A kind's latest values: `read:{user}` is how far a user has read.
+    // A kind's latest values: `read:{user}` is how far a user has read, `notified:{user}` since when
+    // they have notifications of what they have not read, `latest` the last status.
     "CREATE TABLE state (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
     // What must still reach another room: `parcel` is the JSON of wire::Parcel.
     "CREATE TABLE outbox (
@@ -152,6 +162,29 @@ const V2: &[&str] = &[
         offset INTEGER NOT NULL,
         number INTEGER NOT NULL
     ) WITHOUT ROWID",
+];
+
+/// Events for some only, to several rooms, and to a backend; notifications.
+const V3: &[&str] = &[
+    // Who gets a publication, where that is not everyone: the JSON of wire::Audience.
+    "ALTER TABLE log ADD COLUMN audience TEXT",
+    "UPDATE log SET audience = json_object('except_socket', skip) WHERE skip IS NOT NULL",
+    "ALTER TABLE log DROP COLUMN skip",
+    // The text of room::Target.
+    "ALTER TABLE outbox RENAME COLUMN room TO target",
+    // Since when an entry waits.
+    "ALTER TABLE outbox ADD COLUMN at INTEGER NOT NULL DEFAULT 0",
+    // A user's notifications: `json` is the object without `read`, `state` 0 unread, 1 read, 2 cleared,
+    // `about` the room of the publication that it tells of, and its offset there.
+    "CREATE TABLE notifications (
+        id TEXT PRIMARY KEY,
+        offset INTEGER NOT NULL,
+        json TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        about TEXT,
+        about_offset INTEGER
+    ) WITHOUT ROWID",
+    "CREATE INDEX notifications_by_state ON notifications (state, offset)",
 ];
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
@@ -204,6 +237,33 @@ fn set_meta(sql: &dyn Sql, key: &str, value: &str) -> Result<(), StorageError> {
         &[text(key), text(value)],
     )
     .map(drop)
+}
+
+/// What the room keeps under `key`.
+pub fn state<T: DeserializeOwned>(sql: &dyn Sql, key: &str) -> Result<Option<T>, StorageError> {
+    let rows = sql.run("SELECT json FROM state WHERE key = ?", &[text(key)])?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    serde_json::from_str(row.text(0, "state")?)
+        .map(Some)
+        .map_err(|_| StorageError::Corrupt("state"))
+}
+
+/// Keeps `value` under `key`.
+pub fn set_state(sql: &dyn Sql, key: &str, value: &impl Serialize) -> Result<(), StorageError> {
+    let json = serde_json::to_string(value).map_err(|_| StorageError::Corrupt("state"))?;
+    sql.run(
+        "INSERT OR REPLACE INTO state (key, json) VALUES (?, ?)",
+        &[text(key), text(json)],
+    )
+    .map(drop)
+}
+
+/// Keeps nothing under `key` any more.
+pub fn forget_state(sql: &dyn Sql, key: &str) -> Result<(), StorageError> {
+    sql.run("DELETE FROM state WHERE key = ?", &[text(key)])
+        .map(drop)
 }
 
 /// A real SQLite in memory, for tests and the simulator.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use dialtone_core::{names::RoomName, wire};
+use dialtone_core::{event_webhook::Post, names::RoomName, wire};
 use futures::future::{Either, select};
-use worker::{Delay, Env, Headers, Method, Request, RequestInit, Response, Stub};
+use serde_json::json;
+use worker::{
+    Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, Stub,
+};
 
-use crate::metrics;
+use crate::{logging, metrics};
 
 /// The binding that wrangler.toml gives the Room class.
 const BINDING: &str = "ROOMS";
@@ -53,12 +56,42 @@ pub async fn ask_json(env: &Env, room: &RoomName, body: &str) -> Option<String> 
             _ => Ok(None),
         }
     });
-    let answer = match select(answer, Delay::from(CALL_TIMEOUT)).await {
-        Either::Left((Ok(answer), _)) => answer,
-        Either::Left((Err(_), _)) | Either::Right(_) => None,
-    };
+    let answer = within_timeout(answer).await.flatten();
     metrics::hop(answer.is_some());
     answer
+}
+
+/// What comes in time, and is no failure.
+async fn within_timeout<T>(answer: impl Future<Output = worker::Result<T>> + Unpin) -> Option<T> {
+    match select(answer, Delay::from(CALL_TIMEOUT)).await {
+        Either::Left((answer, _)) => answer.ok(),
+        Either::Right(_) => None,
+    }
+}
+
+/// Posts an event to a backend; whether it took it.
+pub async fn post_event(post: &Post) -> bool {
+    let status = Box::pin(async {
+        let headers = Headers::new();
+        for (name, value) in &post.headers {
+            headers.set(name, value)?;
+        }
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post)
+            .with_headers(headers)
+            // The signature is for this address alone.
+            .with_redirect(RequestRedirect::Manual)
+            .with_body(Some(post.body.as_str().into()));
+        let request = Request::new_with_init(&post.url, &init)?;
+        let response = Fetch::Request(request).send().await?;
+        Ok(response.status_code())
+    });
+    let status = within_timeout(status).await;
+    let taken = status.is_some_and(|status| (200..300).contains(&status));
+    if !taken {
+        logging::error("event_webhook_failed", json!({"status": status}));
+    }
+    taken
 }
 
 /// Brings parcels to `room`; whether it has them now.

@@ -14,6 +14,11 @@ pub fn seed() -> Seed {
     seed
 }
 
+/// An id that nothing else has: 128 bits, in hexadecimal.
+pub fn id() -> String {
+    (0..4).map(|_| format!("{:08x}", number())).collect()
+}
+
 /// Any number.
 pub fn number() -> u32 {
     getrandom::u32().unwrap_or_default()

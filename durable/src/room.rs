@@ -15,6 +15,7 @@ use dialtone_core::{
     hub::{Attachment, ConnectionId},
     names::{RoomName, Timestamp},
     object::{Input, Object, Output, Polled, RequestId, answer_without_room},
+    room::Delivery,
     storage::StorageError,
     wire::{CONNECT_HEADER, Connect, ENGINE_HEADER, EngineRequest, Method, Request as RoomRequest},
 };
@@ -405,7 +406,21 @@ impl Shell {
                         shell.push(Input::Answered { call, answer });
                     });
                 }
-                Output::Deliver(delivery) => self.deliver(delivery),
+                Output::Deliver { room, delivery } => {
+                    let shell = Rc::clone(self);
+                    self.spawn(async move {
+                        let parcels = delivery.parcels.clone();
+                        let delivered = peers::deliver(&shell.env, &room, parcels).await;
+                        shell.delivered(delivery, delivered);
+                    });
+                }
+                Output::Post(post) => {
+                    let shell = Rc::clone(self);
+                    self.spawn(async move {
+                        let delivered = peers::post_event(&post).await;
+                        shell.delivered(post.delivery, delivered);
+                    });
+                }
                 Output::Wake { timer, alarm } => self.set_wake(timer, alarm),
             }
         }
@@ -453,15 +468,10 @@ impl Shell {
         }
     }
 
-    fn deliver(self: &Rc<Self>, delivery: dialtone_core::room::Delivery) {
-        let shell = Rc::clone(self);
-        self.spawn(async move {
-            let parcels = delivery.parcels.clone();
-            let delivered = peers::deliver(&shell.env, &delivery.room, parcels).await;
-            shell.push(Input::Delivered {
-                delivery,
-                delivered,
-            });
+    fn delivered(&self, delivery: Delivery, delivered: bool) {
+        self.push(Input::Delivered {
+            delivery,
+            delivered,
         });
     }
 

@@ -1,8 +1,10 @@
 //! One file a group of routes; each shapes the request, asks the Room, and passes the answer on.
 
+pub mod emit;
 pub mod health;
 pub mod lines;
 pub mod page;
+pub mod polled;
 pub mod rooms;
 pub mod socket_io;
 pub mod webhooks;
@@ -42,17 +44,16 @@ pub async fn authenticated(
         Route::Assignees => lines::list(caller, first).await,
         Route::Assign => lines::assign(caller, first, second).await,
         Route::Unassign => lines::unassign(caller, first, second).await,
-        // Still to come.
-        Route::ChatMessages
-        | Route::Emit
-        | Route::Job
-        | Route::EmitJob
-        | Route::Analytics
-        | Route::EmitAnalytics
-        | Route::Notify
-        | Route::Notifications
-        | Route::ClearNotifications
-        | Route::ReadNotification => Err(Refusal::not_found("there is no such route").into()),
+        Route::Emit => emit::emit(request, caller).await,
+        Route::EmitJob => emit::job(request, caller, first).await,
+        Route::EmitAnalytics => emit::analytics(request, caller, first).await,
+        Route::Notify => emit::notification(request, caller, first).await,
+        Route::Job => polled::latest(&request, caller, "job", first).await,
+        Route::Analytics => polled::latest(&request, caller, "brand", first).await,
+        Route::ChatMessages => polled::messages(&request, caller, first).await,
+        Route::Notifications => polled::notifications(&request, caller).await,
+        Route::ReadNotification => polled::read_notification(caller, first).await,
+        Route::ClearNotifications => polled::clear_notifications(caller).await,
         // Answered before there was a token to ask for.
         Route::Preflight
         | Route::Health

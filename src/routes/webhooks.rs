@@ -90,6 +90,7 @@ async fn publish(env: &Env, message: &Inbound) -> Result<Published, Failure> {
         event: "new_message".to_owned(),
         args: Args::One(message.payload(auth::now())?),
         dedupe: Some(format!("twilio:{}", message.message_sid)),
+        ..Item::default()
     };
     let request = RoomRequest::Deliver {
         parcels: vec![Parcel::Event(item)],

@@ -12,7 +12,7 @@ use crate::{
     event::Publication,
     limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS},
     names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
-    wire::{Notice, Op},
+    wire::{Entry, Notice, Op},
 };
 
 /// Why a socket joins.
@@ -20,8 +20,8 @@ use crate::{
 pub enum Purpose {
     /// Its namespace joins it when it connects.
     Connect,
-    /// It was in the room when it was cut.
-    Recover,
+    /// It was in the room when it was cut, where it had come in so.
+    Recover(Entry),
     /// Its client asked, with this event and ack id.
     Asked {
         /// The event.
@@ -100,6 +100,14 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether the room knows that this object has sockets there, and will go on knowing it: a socket
+    /// more need not be said.
+    pub fn is_held(&self) -> bool {
+        let mut pending = self.under_way.iter().chain(&self.ops);
+        let ends = pending.any(|pending| matches!(pending.op, Op::Leave { last: true, .. }));
+        self.position.is_some() && !ends
+    }
+
     /// The users of the joins that are not answered yet.
     pub fn joining(&self) -> impl Iterator<Item = &UserId> {
         let pending = self.under_way.iter().chain(&self.ops);

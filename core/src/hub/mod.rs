@@ -28,8 +28,8 @@ pub use journal::Journal;
 pub use link::{Link, Links, Pending, Purpose, Waiter};
 pub use session::Session;
 pub use socket::{
-    Asked, AskedBy, Auth, Floor, Membership, Record, Recovery, Sent, Socket, SocketKey, Sockets,
-    Stage,
+    Asked, AskedBy, Auth, Floor, Held, Membership, Record, Recovery, Sent, Socket, SocketKey,
+    Sockets, Stage,
 };
 
 use crate::{

@@ -11,8 +11,9 @@ use crate::{
     auth::Claims,
     event::Args,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
+    namespaces::kind_of,
     storage::{Sql, StorageError, text},
-    wire::{Access, Question},
+    wire::{Access, Audience, Entry, Question},
 };
 
 /// A socket, as long as this object is awake.
@@ -33,6 +34,9 @@ pub struct Floor {
 pub struct Membership {
     /// What the policy gave.
     pub access: Access,
+    /// How it came in.
+    #[serde(default)]
+    pub entry: Entry,
     /// Where it came in, and where it came back after a cut.
     pub floors: Vec<Floor>,
 }
@@ -111,6 +115,28 @@ impl Record {
             .map(drop)
     }
 
+    /// Whether the socket gets an event that a room of it has for an audience.
+    pub fn gets(&self, room: &RoomName, event: &str, audience: &Audience) -> bool {
+        let namespace = audience.namespace.as_deref();
+        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_of(event));
+        self.namespace == namespace
+            && audience.has(&self.claims.user, &self.id)
+            && (audience.copies.is_empty() || self.joined_first(&audience.copies) == Some(room))
+            && !audience.told_in.iter().any(|(room, offset)| {
+                let membership = self.rooms.get(room);
+                membership.is_some_and(|membership| membership.entry.offset < *offset)
+            })
+    }
+
+    /// Of these rooms, the one that the socket joined first: it does not matter in which order they tell
+    /// of the same thing, nor what it joins meanwhile.
+    fn joined_first<'a>(&self, rooms: &'a [RoomName]) -> Option<&'a RoomName> {
+        let joined = rooms
+            .iter()
+            .filter_map(|room| Some((self.rooms.get(room)?.entry.order, room)));
+        joined.min().map(|(_, room)| room)
+    }
+
     /// When its token runs out.
     pub fn closes_at(&self) -> Timestamp {
         end_of(&self.claims, self.opened_at)
@@ -167,10 +193,26 @@ pub struct Recovery {
     pub from: u64,
     /// The number that stands for having seen what it missed.
     pub at: u64,
-    /// What was missed, with when it happened.
-    pub missed: Vec<(Timestamp, String, Args)>,
+    /// What was missed.
+    pub missed: Vec<Held>,
     /// A room could not give all of it, or lets the socket in no more.
     pub failed: bool,
+}
+
+/// An event for a socket that is not connected yet.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Its number in the journal.
+    pub number: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Its name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
+    /// The room that it comes from, and for whom it is there: with the last of its rooms it is known
+    /// whether the socket gets it. None for what is for the socket alone.
+    pub of: Option<(RoomName, Audience)>,
 }
 
 /// A socket that is connected, or about to be.
@@ -184,8 +226,8 @@ pub struct Socket {
     pub recovery: bool,
     /// How far it is.
     pub stage: Stage,
-    /// Events for it that wait until it is connected, with their numbers in the journal.
-    pub held: Vec<(u64, String, Args)>,
+    /// Events for it that wait until it is connected.
+    pub held: Vec<Held>,
     /// Questions to its client that wait as well.
     pub held_questions: Vec<(Question, AskedBy)>,
     /// Joins that its client asked for and that are under way.
@@ -311,18 +353,32 @@ impl Sockets {
         self.lost.insert(record.key().to_owned(), record);
     }
 
-    /// The socket joins a room: it gets what comes after the newest of its floors.
-    pub fn join(&mut self, key: SocketKey, room: &RoomName, access: Access, floor: Floor) {
+    /// The socket joins a room: it gets what comes after the newest of its floors. `entry` is how it
+    /// came in, where that was with an earlier wire.
+    pub fn join(
+        &mut self,
+        key: SocketKey,
+        room: &RoomName,
+        access: Access,
+        entry: Option<Entry>,
+        floor: Floor,
+    ) {
         let Some(socket) = self.live.get_mut(&key) else {
             return;
         };
         let after = floor.position.offset;
+        let last = socket.record.rooms.values().map(|m| m.entry.order).max();
+        let entry = entry.unwrap_or(Entry {
+            order: last.unwrap_or_default().saturating_add(1),
+            offset: after,
+        });
         let membership = socket
             .record
             .rooms
             .entry(room.clone())
             .or_insert_with(|| Membership {
                 access,
+                entry,
                 floors: Vec::new(),
             });
         membership.access = access;

@@ -84,8 +84,7 @@ impl Kind for Board {
         Ok(Publish {
             event: "drawn".to_owned(), // logged, numbered, and told to everyone on the board
             args: Args::of(&stroke),
-            to_sender: false,
-            client_id: None,
+            ..Publish::default()
         })
     }
 }

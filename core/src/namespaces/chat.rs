@@ -3,35 +3,22 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Admission, Client, Context, Kind, Namespace, Publish, by_grant_open_or_member,
+    Action, Admission, Client, Context, Kind, Namespace, PassOn, Presence, Publish,
+    by_grant_open_or_member,
     inbox::{Connected, IsTyping, ReadTo},
-    namespace::{check_client_id, unknown_event},
+    namespace::{check_client_id, room_of_id, unknown_event},
 };
 use crate::{
     auth::Claims,
     error::{Code, Refusal},
-    event::Args,
-    limits::MAX_CHAT_MESSAGE_CHARS,
+    event::{Args, Publication},
+    limits::{MAX_CHAT_MESSAGE_CHARS, MAX_PREVIEW_CHARS},
     names::{Epoch, Offset, RoomName, UserId},
     wire::{Access, Joined},
 };
 
 /// The namespace `/chat`, and its rooms `chat:{id}`.
 pub struct Chat;
-
-/// Which chat: ids that are numbers elsewhere are text here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct InChat {
-    chat_id: ChatId,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ChatId {
-    Text(String),
-    Number(u64),
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -97,6 +84,29 @@ struct NewMessage<'a> {
     created_at: String,
 }
 
+/// What a notification shows of a [`NewMessage`].
+#[derive(Deserialize)]
+struct Notified {
+    id: String,
+    message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Notification<'a> {
+    id: &'a str,
+    r#type: &'static str,
+    title: &'static str,
+    message: String,
+    severity: &'static str,
+    timestamp: String,
+    read: bool,
+    chat_id: &'a str,
+    message_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender_id: Option<&'a UserId>,
+}
+
 impl Namespace for Chat {
     fn name(&self) -> &'static str {
         "/chat"
@@ -150,11 +160,24 @@ impl Namespace for Chat {
 
 /// The room of `{chatId}`.
 fn chat(args: &Args) -> Result<RoomName, Refusal> {
-    let id = match args.read::<InChat>()?.chat_id {
-        ChatId::Text(id) => id,
-        ChatId::Number(id) => id.to_string(),
-    };
-    RoomName::new("chat", &id).map_err(|_| Refusal::invalid("`chatId` is not a chat's id"))
+    room_of_id(args, "chat", "chatId")
+}
+
+/// A member who was not there is notified of a message.
+fn notification(room: &RoomName, publication: &Publication) -> Option<Args> {
+    let message: Notified = publication.args.read().ok()?;
+    Some(Args::of(&Notification {
+        id: &message.id,
+        r#type: "alert",
+        title: "New message",
+        message: message.message.chars().take(MAX_PREVIEW_CHARS).collect(),
+        severity: "info",
+        timestamp: publication.at.rfc3339(),
+        read: false,
+        chat_id: room.id(),
+        message_id: &message.id,
+        sender_id: publication.sender.as_ref(),
+    }))
 }
 
 impl Kind for Chat {
@@ -219,6 +242,7 @@ impl Kind for Chat {
             args: Args::of(&payload),
             to_sender: true,
             client_id,
+            ..Publish::default()
         })
     }
 
@@ -252,13 +276,22 @@ impl Kind for Chat {
         })
     }
 
-    fn came_or_went(&self, room: &RoomName, user: &UserId, came: bool) -> Option<(&str, Args)> {
+    fn came_or_went(&self, room: &RoomName, user: &UserId, came: bool) -> Presence {
         let payload = CameOrWent {
             user_id: user,
             chat_id: room.id(),
         };
         let event = if came { "user_joined" } else { "user_left" };
-        Some((event, Args::of(&payload)))
+        Presence::Event(event, Args::of(&payload))
+    }
+
+    fn passes_on_to(&self, room: &RoomName, publication: &Publication) -> PassOn {
+        match publication.event.as_str() {
+            "new_message" => {
+                notification(room, publication).map_or(PassOn::Nobody, PassOn::NotifyAbsentMembers)
+            }
+            _ => PassOn::Nobody,
+        }
     }
 
     fn message_id(&self, event: &str, epoch: &Epoch, offset: Offset) -> Option<String> {

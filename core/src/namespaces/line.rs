@@ -1,7 +1,7 @@
 //! A phone line and those who work it: its members are its assignees.
 
 use super::{Admission, Kind, PassOn, by_grant};
-use crate::{auth::Claims, names::RoomName, wire::Access};
+use crate::{auth::Claims, event::Publication, names::RoomName, wire::Access};
 
 /// What a conversation's room and a line's room send.
 pub const SERVER_EVENTS: &[&str] = &[
@@ -27,8 +27,8 @@ impl Kind for Line {
         SERVER_EVENTS
     }
 
-    fn passes_on_to(&self, _: &RoomName, event: &str) -> PassOn {
-        if event == "new_message" {
+    fn passes_on_to(&self, _: &RoomName, publication: &Publication) -> PassOn {
+        if publication.event == "new_message" {
             PassOn::MembersOwnRooms
         } else {
             PassOn::Nobody

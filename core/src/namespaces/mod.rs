@@ -4,6 +4,7 @@
 //! speak. Both are one file, and one line in [`kind_of`] and [`namespace_of`] that registers them. A
 //! kind that no module claims is a relay. They decide; the room and the hub carry out.
 
+mod analytics;
 #[cfg(test)]
 mod asking;
 #[cfg(test)]
@@ -11,23 +12,26 @@ mod board;
 mod chat;
 #[cfg(feature = "conformance")]
 mod conformance;
-mod feed;
 mod inbox;
 mod internal;
+mod jobs;
 mod line;
 pub mod namespace;
+mod notifications;
 mod relay;
 mod sms;
+mod ticket;
 mod user;
 
 use serde::Serialize;
 
-pub use namespace::{Action, Client, Namespace};
+pub use namespace::{Action, Client, Emitted, Namespace};
+pub use notifications::{READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION};
 
 use crate::{
     auth::Claims,
     error::Refusal,
-    event::Args,
+    event::{Args, Publication},
     names::{Epoch, NameError, Offset, RoomName, Timestamp, UserId},
     wire::Access,
 };
@@ -61,7 +65,7 @@ pub struct Context<'a> {
 }
 
 /// An event that a kind wants published.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Publish {
     /// Its name.
     pub event: String,
@@ -73,6 +77,32 @@ pub struct Publish {
     pub client_id: Option<String>,
 }
 
+/// What a publication does to what its room keeps, besides the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// It is what those are told who come in later.
+    Latest,
+    /// It is a notification of this id, kept until it is read.
+    Notify(String),
+    /// The notification of this id has been read.
+    Read(String),
+    /// All notifications have been read and are listed no more.
+    Clear,
+}
+
+/// How Socket.IO clients hear that somebody came or went.
+#[derive(Debug)]
+pub enum Presence {
+    /// As `presence_diff`.
+    Diff,
+    /// As an event of the kind's own.
+    Event(&'static str, Args),
+    /// Not at all.
+    Silent,
+}
+
 /// A kind of room. All its methods are pure.
 pub trait Kind: Sync {
     /// The Socket.IO namespace that serves it.
@@ -80,8 +110,23 @@ pub trait Kind: Sync {
         "/"
     }
 
+    /// Another one that does.
+    fn other_namespace(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// In which of them an event is heard, if nothing else is said.
+    fn namespace_of(&self, _event: &str) -> &'static str {
+        self.namespace()
+    }
+
     /// Who may join. Default deny: nothing is granted that this does not say.
     fn admit(&self, claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission;
+
+    /// Whether it is known who is in a room.
+    fn keeps_presence(&self) -> bool {
+        true
+    }
 
     /// The kind's own server events, which clients may not send.
     fn server_events(&self) -> &'static [&'static str] {
@@ -119,20 +164,24 @@ pub trait Kind: Sync {
         None
     }
 
-    /// The kind's own event for somebody who came (`true`) or went, to the others. Where it has none,
-    /// Socket.IO clients get `presence_diff`.
-    fn came_or_went(&self, _room: &RoomName, _user: &UserId, _came: bool) -> Option<(&str, Args)> {
-        None
+    /// How the others hear that somebody came (`true`) or went.
+    fn came_or_went(&self, _room: &RoomName, _user: &UserId, _came: bool) -> Presence {
+        Presence::Diff
+    }
+
+    /// What a publication does to what the room keeps.
+    fn effect(&self, _event: &str, _args: &Args) -> Effect {
+        Effect::None
     }
 
     /// Which other rooms hear of a publication, once it is committed.
-    fn passes_on_to(&self, _room: &RoomName, _event: &str) -> PassOn {
+    fn passes_on_to(&self, _room: &RoomName, _publication: &Publication) -> PassOn {
         PassOn::Nobody
     }
 }
 
 /// Where a publication goes after its own room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum PassOn {
     /// Nowhere.
     Nobody,
@@ -140,6 +189,8 @@ pub enum PassOn {
     Room(RoomName),
     /// To the own rooms of all the room's members.
     MembersOwnRooms,
+    /// As this notification to the own rooms of those members who are not here and did not send it.
+    NotifyAbsentMembers(Args),
 }
 
 #[derive(Serialize)]
@@ -167,6 +218,9 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
     Some(match name {
         "/" => &inbox::Inbox,
         "/chat" => &chat::Chat,
+        "/jobs" => &jobs::Jobs,
+        "/notifications" => &notifications::Notifications,
+        "/analytics" => &analytics::Analytics,
         #[cfg(test)]
         "/asking" => &asking::Asking,
         #[cfg(test)]
@@ -181,9 +235,9 @@ pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
         "user" => &user::User,
         "admin" | "admins" => &user::Admin,
         "chat" => &chat::Chat,
-        "ticket" => &feed::Feed("/"),
-        "job" => &feed::Feed("/jobs"),
-        "brand" => &feed::Feed("/analytics"),
+        "ticket" => &ticket::Ticket,
+        "job" => &jobs::Jobs,
+        "brand" => &analytics::Analytics,
         "line" => &line::Line,
         #[cfg(test)]
         "board" => &board::Board,
@@ -191,6 +245,12 @@ pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
         "lobby" | "all" => &internal::Internal,
         _ => &relay::Relay,
     }
+}
+
+/// Whether Socket.IO clients of `namespace` may be in `room`.
+pub fn serves(room: &RoomName, namespace: &str) -> bool {
+    let kind = kind_of(room);
+    kind.namespace() == namespace || kind.other_namespace() == Some(namespace)
 }
 
 /// What `claims` may do in `room`; the one question that every route and event asks.

@@ -4,10 +4,12 @@
 //! happen as [`Action`]s. The hub carries them out: it joins rooms wherever they are, waits for what
 //! must be stored, and then answers the client's ack.
 
+use super::Admission;
 use crate::{
     auth::Claims,
     error::{Code, Refusal},
     event::Args,
+    fields::Fields,
     limits::MAX_CLIENT_ID_LEN,
     names::{RoomName, Timestamp, UserId},
     wire::Joined,
@@ -31,6 +33,17 @@ impl Client<'_> {
     pub fn user(&self) -> &UserId {
         &self.claims.user
     }
+}
+
+/// Where a backend emits an event.
+#[derive(Debug, Clone, Copy)]
+pub struct Emitted<'a> {
+    /// The room; everyone's, where it is for all.
+    pub room: &'a RoomName,
+    /// Now.
+    pub now: Timestamp,
+    /// An id that nothing else has.
+    pub fresh_id: &'a str,
 }
 
 /// What a namespace wants done.
@@ -129,6 +142,16 @@ pub trait Namespace: Sync {
     /// A client sends an event. An error is its ack's `{ok: false, error}`, or the event `error`.
     fn event(&self, client: &Client<'_>, event: &str, args: &Args) -> Result<Vec<Action>, Refusal>;
 
+    /// Whether a client may join a room. The room's kind says it, unless the namespace has another door.
+    fn admit(&self, claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
+        super::admit(claims, room, open_kinds)
+    }
+
+    /// A backend emits an event: checks its payload, and fills in what may be missing.
+    fn emitted(&self, _: &Emitted<'_>, _event: &str, args: Args) -> Result<Args, Refusal> {
+        Ok(args)
+    }
+
     /// The client is in a room that it asked for: what it is told after the ack.
     fn joined(&self, _client: &Client<'_>, room: &RoomName, joined: &Joined) -> Vec<Action> {
         presence_state(room, joined).into_iter().collect()
@@ -177,6 +200,47 @@ pub fn room_in_payload(name: &str) -> Result<RoomName, Refusal> {
     super::room_from_client(name).map_err(|refusal| match refusal.code {
         Code::BadRequest => Refusal::invalid(refusal.message),
         _ => refusal,
+    })
+}
+
+/// What the room keeps for those who come in.
+pub fn kept(joined: &Joined) -> impl Iterator<Item = Action> {
+    joined.kept.iter().map(|kept| Action::Emit {
+        event: kept.event.clone(),
+        args: kept.args.clone(),
+    })
+}
+
+/// The room `{kind}:{id}` of the id that an event is about.
+pub fn room_of_id(args: &Args, kind: &str, name: &str) -> Result<RoomName, Refusal> {
+    let id = id_in(args, name)?;
+    RoomName::new(kind, &id).map_err(|_| Refusal::invalid(format!("`{name}` is not a {kind}'s id")))
+}
+
+/// An id that is an event's one argument, or its field `name`; ids that are numbers elsewhere are text
+/// here.
+pub fn id_in(args: &Args, name: &str) -> Result<String, Refusal> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Id {
+        Text(String),
+        Number(i64),
+    }
+    let id = match args {
+        Args::One(one) if one.get().starts_with('{') => {
+            Fields::of(args)?.required(name, "an id")?
+        }
+        args => {
+            let one = match args {
+                Args::One(one) => serde_json::from_str(one.get()).ok(),
+                Args::Array(_) => None,
+            };
+            one.ok_or_else(|| Refusal::invalid(format!("`{name}` must be an id")))?
+        }
+    };
+    Ok(match id {
+        Id::Text(id) => id,
+        Id::Number(id) => id.to_string(),
     })
 }
 

@@ -15,8 +15,7 @@ impl Kind for Relay {
         Ok(Publish {
             event: event.to_owned(),
             args: args.clone(),
-            to_sender: false,
-            client_id: None,
+            ..Publish::default()
         })
     }
 }

@@ -1,7 +1,9 @@
 //! One conversation of a phone line with one contact.
 
 use super::{Admission, Kind, PassOn, by_grant, line};
-use crate::{auth::Claims, names::RoomName, twilio::inbound::line_of, wire::Access};
+use crate::{
+    auth::Claims, event::Publication, names::RoomName, twilio::inbound::line_of, wire::Access,
+};
 
 /// `sms:{line}:{contact}`.
 pub struct Sms;
@@ -31,9 +33,9 @@ impl Kind for Sms {
         line::SERVER_EVENTS
     }
 
-    fn passes_on_to(&self, room: &RoomName, event: &str) -> PassOn {
+    fn passes_on_to(&self, room: &RoomName, publication: &Publication) -> PassOn {
         match Self::line(room) {
-            Some(line) if event == "new_message" => PassOn::Room(line),
+            Some(line) if publication.event == "new_message" => PassOn::Room(line),
             _ => PassOn::Nobody,
         }
     }

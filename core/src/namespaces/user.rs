@@ -4,21 +4,47 @@ use std::collections::BTreeMap;
 
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::{Admission, Context, Kind, Publish, namespace::unknown_event};
+use super::{
+    Admission, Context, Effect, Kind, Presence, Publish,
+    namespace::unknown_event,
+    notifications::{self, id_of},
+};
 use crate::{
     auth::Claims,
     error::Refusal,
     event::Args,
-    names::{RoomName, Timestamp},
+    fields::Fields,
+    names::{RoomName, Timestamp, UserId},
     wire::Access,
 };
 
-const SERVER_EVENTS: &[&str] = &["new_message", "message_updated", "message_status"];
+const SERVER_EVENTS: &[&str] = &[
+    "new_message",
+    "message_updated",
+    "message_status",
+    "subscribed",
+    notifications::RECEIVED,
+    notifications::READ,
+    notifications::CLEARED,
+];
 
-/// `user:{id}`: that user alone.
+/// `user:{id}`: that user alone. Their notifications are kept here.
 pub struct User;
 
 impl Kind for User {
+    fn other_namespace(&self) -> Option<&'static str> {
+        Some(notifications::NAME)
+    }
+
+    fn namespace_of(&self, event: &str) -> &'static str {
+        match event {
+            notifications::RECEIVED | notifications::READ | notifications::CLEARED => {
+                notifications::NAME
+            }
+            _ => self.namespace(),
+        }
+    }
+
     fn admit(&self, claims: &Claims, room: &RoomName, _: &[String]) -> Admission {
         if RoomName::user(&claims.user).as_ref() == Ok(room) {
             Admission::Granted(Access::Full)
@@ -37,15 +63,42 @@ impl Kind for User {
         event: &str,
         args: &Args,
     ) -> Result<Publish, Refusal> {
-        if event != "message_sent" {
-            return Err(unknown_event("a user's own room", event));
-        }
+        let (event, args) = match event {
+            "message_sent" => {
+                return Ok(Publish {
+                    event: "message_updated".to_owned(),
+                    args: outbound(args, context.now)?,
+                    to_sender: true,
+                    ..Publish::default()
+                });
+            }
+            "mark-read" => {
+                let wrong = || Refusal::invalid("`id` must be a notification's id");
+                let id = id_of(&Fields::of(args)?).ok_or_else(wrong)?;
+                (notifications::READ, Args::of(&BTreeMap::from([("id", id)])))
+            }
+            "clear-all" => (notifications::CLEARED, Args::none()),
+            _ => return Err(unknown_event("a user's own room", event)),
+        };
         Ok(Publish {
-            event: "message_updated".to_owned(),
-            args: outbound(args, context.now)?,
-            to_sender: true,
-            client_id: None,
+            event: event.to_owned(),
+            args,
+            ..Publish::default()
         })
+    }
+
+    fn came_or_went(&self, _: &RoomName, _: &UserId, _: bool) -> Presence {
+        Presence::Silent
+    }
+
+    fn effect(&self, event: &str, args: &Args) -> Effect {
+        let id = || Fields::of(args).ok().and_then(|fields| id_of(&fields));
+        match event {
+            notifications::RECEIVED => id().map_or(Effect::None, Effect::Notify),
+            notifications::READ => id().map_or(Effect::None, Effect::Read),
+            notifications::CLEARED => Effect::Clear,
+            _ => Effect::None,
+        }
     }
 }
 

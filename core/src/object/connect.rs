@@ -9,11 +9,11 @@ use crate::{
     auth::{Claims, TokenError},
     error::{Code, Refusal},
     hub::{
-        AskedBy, Auth, ConnectionId, DisconnectReason, Journal, Purpose, Record, Recovery, Socket,
-        SocketKey, Stage,
+        AskedBy, Auth, ConnectionId, DisconnectReason, Held, Journal, Purpose, Record, Recovery,
+        Socket, SocketKey, Stage,
     },
     limits::MAX_NAMESPACES,
-    names::{Timestamp, UserId},
+    names::{RoomName, Timestamp, UserId},
     namespaces::{Action, Client, Namespace, namespace_of},
     storage::{Sql, StorageError},
     wire::Question,
@@ -135,7 +135,12 @@ impl Object {
         let actions = self.with_client(key, now, |namespace, client| {
             namespace.connect(&Client { auth, ..*client })
         });
-        for action in actions.unwrap_or_default() {
+        let everyone = self
+            .namespace(key)
+            .filter(|namespace| !namespace.is_open())
+            .and_then(|namespace| RoomName::everyone(namespace.name()).ok())
+            .map(Action::Join);
+        for action in actions.into_iter().flatten().chain(everyone) {
             match action {
                 Action::Join(room) => {
                     if let Some(socket) = self.hub.sockets.get_mut(key)
@@ -207,25 +212,40 @@ impl Object {
         };
         socket.stage = Stage::Connected;
         socket.record.store(sql)?;
-        let held = std::mem::take(&mut socket.held);
+        let mut held = std::mem::take(&mut socket.held);
         let questions = std::mem::take(&mut socket.held_questions);
         let (connection, record) = (socket.connection, &socket.record);
+        let is_for_it = |held: &Held| match &held.of {
+            Some((room, audience)) => record.gets(room, &held.event, audience),
+            None => true,
+        };
+        held.retain(is_for_it);
         let (namespace, id) = (record.namespace.clone(), record.id.clone());
         let (pid, wants_offsets) = (record.pid.clone(), socket.recovery);
+        let recovery = recovery.map(|mut recovery| {
+            recovery.missed.retain(is_for_it);
+            recovery.missed.sort_by_key(|held| held.at);
+            recovery
+        });
         let offset_of = |journal: &Journal, number| wants_offsets.then(|| journal.offset(number));
-        if let Some(Recovery { mut missed, at, .. }) = recovery {
+        if let Some(Recovery { missed, at, .. }) = recovery {
             self.hub.sockets.lost.remove(pid.as_deref().unwrap_or(&id));
-            missed.sort_by_key(|(at, ..)| *at);
             // The client buffers these until CONNECT: it has all of them or none.
             let offset = offset_of(&self.journal, at);
-            for (_, event, args) in missed {
+            for Held { event, args, .. } in missed {
                 let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
                 self.hub.send_each(&[connection], frames);
             }
         }
         let connect = parser.connect(&namespace, &id, pid.as_deref());
         self.hub.send(connection, connect);
-        for (number, event, args) in held {
+        for Held {
+            number,
+            event,
+            args,
+            ..
+        } in held
+        {
             let offset = offset_of(&self.journal, number);
             let frames = parser.event(&namespace, None, &event, &args, offset.as_deref());
             self.hub.send_each(&[connection], frames);

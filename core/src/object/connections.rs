@@ -66,7 +66,9 @@ impl Object {
         };
         self.hub.send(id, plain::event("connected", &connected));
         for publication in missed.iter().flatten() {
-            self.hub.send(id, publication.to_json());
+            if publication.audience.has(&claims.user, "") {
+                self.hub.send(id, publication.to_json());
+            }
         }
         self.room
             .roster

@@ -8,6 +8,7 @@ use crate::{
     hub::{ConnectionId, DisconnectReason, plain},
     limits::{MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
     names::{RoomName, Timestamp},
+    namespaces::Presence,
     room::{self, EntryId},
     storage::{Sql, StorageError},
     wire::Audience,
@@ -55,19 +56,22 @@ impl Object {
         let (kind, name) = (self.room.kind, self.room.name.clone());
         let came = diff.joins.iter().map(|person| (person, true));
         let went = diff.leaves.iter().map(|person| (person, false));
-        let mut has_words = false;
+        let mut wants_diff = false;
         for (person, came) in came.chain(went) {
             let user = person.user();
-            if let Some((event, args)) = kind.came_or_went(&name, user, came) {
-                has_words = true;
-                let audience = Audience {
-                    except_users: vec![user.clone()],
-                    ..Audience::default()
-                };
-                self.tell_ephemeral(event, args, &Origin::Nowhere, audience);
+            match kind.came_or_went(&name, user, came) {
+                Presence::Diff => wants_diff = true,
+                Presence::Event(event, args) => {
+                    let audience = Audience {
+                        except_users: vec![user.clone()],
+                        ..Audience::default()
+                    };
+                    self.tell_ephemeral(event, args, &Origin::Nowhere, audience);
+                }
+                Presence::Silent => {}
             }
         }
-        if has_words {
+        if !wants_diff {
             return;
         }
         let room = name.as_str();

@@ -1,5 +1,7 @@
 //! A client's event, from a socket or over HTTP: what works in every room, and what its kind decides.
 
+use std::rc::Rc;
+
 use serde::Deserialize;
 
 use super::{Decided, Object, Origin, Output, Sender, without_grants};
@@ -36,7 +38,7 @@ impl Object {
             return Ok(refreshed.map(|()| ephemeral));
         }
         if event == "mark_read" {
-            let read = self.mark_read(sql, sender, args)?;
+            let read = self.mark_read(sql, now, sender, args)?;
             return Ok(read.map(|()| ephemeral));
         }
         if sender.access == Access::Read {
@@ -80,35 +82,78 @@ impl Object {
         };
         let from = From {
             sender: Some(user.clone()),
-            skip: except.audience().except_socket,
+            audience: except.audience(),
+            about: None,
         };
         let (event_name, args) = (publish.event, publish.args);
         let outcome = self
             .room
             .publish(sql, now, event_name, args, from, dedupe.as_ref())?;
+        if matches!(outcome, Outcome::NotFound) {
+            return Ok(Err(Refusal::not_found("there is no such notification")));
+        }
         self.tell(&outcome, except);
         Ok(Ok(room::accepted(&self.room, event, &outcome)))
     }
 
     /// Tells everyone of what was published: plain sockets, Socket.IO sockets here, those elsewhere.
     pub(super) fn tell(&mut self, outcome: &Outcome, except: &Origin) {
+        self.tell_latest();
         match outcome {
             Outcome::New(publication) => {
                 self.stats.publications = self.stats.publications.saturating_add(1);
-                if self.hub.has_plain() {
-                    self.hub.send_plain(publication.to_json(), |id, _, _| {
-                        *except != Origin::Connection(id)
-                    });
-                }
-                let (room, epoch) = (self.room.name.clone(), self.room.epoch.clone());
-                self.deliver(&room, &epoch, publication);
-                self.room
-                    .links
-                    .tell(Notice::Publication(publication.clone()), self.room.head());
+                self.tell_publication(publication, except, 0);
             }
-            Outcome::Duplicate(_) => {
+            Outcome::Duplicate(_) | Outcome::Unchanged | Outcome::NotFound => {
                 self.stats.duplicates = self.stats.duplicates.saturating_add(1);
             }
+        }
+    }
+
+    /// `stands_for`: so many publications just before it that nobody needs to be told of.
+    fn tell_publication(
+        &mut self,
+        publication: &Rc<Publication>,
+        except: &Origin,
+        stands_for: u64,
+    ) {
+        if self.hub.has_plain() {
+            let audience = &publication.audience;
+            self.hub.send_plain(publication.to_json(), |id, _, plain| {
+                *except != Origin::Connection(id) && audience.has(&plain.claims.user, "")
+            });
+        }
+        let (room, epoch) = (self.room.name.clone(), self.room.epoch.clone());
+        self.deliver(&room, &epoch, publication);
+        let publication = Rc::clone(publication);
+        let notice = match stands_for {
+            0 => Notice::Publication(publication),
+            stands_for => Notice::Latest(publication, stands_for),
+        };
+        self.room.links.tell(notice, self.room.head());
+    }
+
+    /// A publication of which the last in a turn is enough: it waits for the next.
+    pub(super) fn tell_as_latest(&mut self, publication: &Rc<Publication>) {
+        self.stats.publications = self.stats.publications.saturating_add(1);
+        let stands_for = match &self.latest {
+            Some((last, stands_for))
+                if last.event == publication.event && last.audience == publication.audience =>
+            {
+                stands_for.saturating_add(1)
+            }
+            _ => {
+                self.tell_latest();
+                0
+            }
+        };
+        self.latest = Some((Rc::clone(publication), stands_for));
+    }
+
+    /// Before anything else is told, and at the end of the turn, the one that waits has its turn.
+    pub(super) fn tell_latest(&mut self) {
+        if let Some((publication, stands_for)) = self.latest.take() {
+            self.tell_publication(&publication, &Origin::Nowhere, stands_for);
         }
     }
 
@@ -140,6 +185,7 @@ impl Object {
     pub(super) fn mark_read(
         &mut self,
         sql: &dyn Sql,
+        now: Timestamp,
         sender: &Sender<'_>,
         args: &Args,
     ) -> Decided<()> {
@@ -157,7 +203,7 @@ impl Object {
             },
         };
         let user = &sender.claims.user;
-        if let Some(mark) = self.room.mark_read(sql, user, offset)? {
+        if let Some(mark) = self.room.mark_read(sql, now, user, offset)? {
             let args = self.room.kind.messages_read(&self.room.name, user, mark);
             let everyone = Audience::default();
             self.tell_ephemeral("messages_read", args, &Origin::Nowhere, everyone);
@@ -173,6 +219,7 @@ impl Object {
         except: &Origin,
         audience: Audience,
     ) {
+        self.tell_latest();
         if self.hub.has_plain() {
             let publication = Publication {
                 event: event.to_owned(),
@@ -180,7 +227,7 @@ impl Object {
                 sender: None,
                 at: Timestamp::default(),
                 offset: None,
-                skip: None,
+                audience: Audience::default(),
             };
             self.hub.send_plain(publication.to_json(), |id, _, plain| {
                 *except != Origin::Connection(id) && audience.has(&plain.claims.user, "")

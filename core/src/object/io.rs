@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::{
     engine_io,
     error::Refusal,
+    event_webhook::Post,
     hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId, plain},
     names::{RoomName, Timestamp},
     namespaces,
@@ -99,11 +100,11 @@ pub enum Input {
         /// What it asks.
         body: Box<Request>,
     },
-    /// Another room answered a [`Output::Deliver`], or did not.
+    /// Whoever was brought something ([`Output::Deliver`], [`Output::Post`]) has answered, or has not.
     Delivered {
         /// What was delivered.
         delivery: Delivery,
-        /// Whether that room has it now.
+        /// Whether it has arrived.
         delivered: bool,
     },
     /// The timer that [`Output::Wake`] asked for.
@@ -169,7 +170,14 @@ pub enum Output {
         body: Rc<str>,
     },
     /// Bring these to another room, and say how it went ([`Input::Delivered`]).
-    Deliver(Delivery),
+    Deliver {
+        /// To whom.
+        room: RoomName,
+        /// What.
+        delivery: Delivery,
+    },
+    /// Bring this to a backend, and say how it went ([`Input::Delivered`]).
+    Post(Post),
     /// Wake the object: by a timer in memory, by an alarm. Only what changed is said.
     Wake {
         /// At most [`MAX_TIMER_MS`](crate::limits::MAX_TIMER_MS) away.
@@ -205,6 +213,16 @@ impl Input {
                     Request::Event { caller, .. }
                     | Request::History { caller, .. }
                     | Request::Presence { caller } => no(caller)?,
+                    Request::Messages { caller, .. } if caller.access != Access::IfMember => {
+                        Ok(r#"{"messages":[]}"#.to_owned())
+                    }
+                    Request::Latest { caller } if caller.access != Access::IfMember => {
+                        Err(super::requests::no_status())
+                    }
+                    Request::Messages { caller, .. } | Request::Latest { caller } => no(caller)?,
+                    Request::Notifications { .. } => {
+                        Ok(r#"{"notifications":[],"unread":0}"#.to_owned())
+                    }
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
                     Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
                     Request::Recover(_) => Ok(Recovered::Gone.to_json()),

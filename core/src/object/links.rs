@@ -11,7 +11,7 @@ use crate::{
     hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{self, Admission, kind_of},
+    namespaces::{self, Admission, kind_of, namespace_of},
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
@@ -161,7 +161,7 @@ impl Object {
         let refusal = if asked && is_full {
             let message = format!("a socket is in {MAX_ROOMS_PER_SOCKET} rooms at most");
             Some(Refusal::new(Code::TooManyRooms, message))
-        } else if asked && kind_of(room).namespace() != record.namespace {
+        } else if asked && !namespaces::serves(room, &record.namespace) {
             let namespace = kind_of(room).namespace();
             let message = format!("this room is served in the namespace {namespace}");
             Some(Refusal::new(Code::WrongNamespace, message))
@@ -171,8 +171,7 @@ impl Object {
         if let Some(refusal) = refusal {
             return self.not_joined(sql, now, key, &purpose, &refusal);
         }
-        let open_kinds = &self.environment.config.open_kinds;
-        match namespaces::admit(&record.claims, room, open_kinds) {
+        match self.admission(record, room) {
             Admission::Granted(access) => {
                 self.join_with(sql, now, key, room, access, purpose, since)
             }
@@ -191,6 +190,19 @@ impl Object {
                 self.ask(other, &Request::IsMember { user, follower }, call);
                 Ok(())
             }
+        }
+    }
+
+    /// What the policy says of a socket that wants to be, or to stay, in a room. Everyone in a namespace
+    /// is in the room that stands for that.
+    pub(super) fn admission(&self, record: &Record, room: &RoomName) -> Admission {
+        if RoomName::everyone(&record.namespace).as_ref() == Ok(room) {
+            return Admission::Granted(Access::Read);
+        }
+        let open_kinds = &self.environment.config.open_kinds;
+        match namespace_of(&record.namespace) {
+            Some(namespace) => namespace.admit(&record.claims, room, open_kinds),
+            None => Admission::Refused,
         }
     }
 
@@ -216,6 +228,21 @@ impl Object {
             people: matches!(purpose, Purpose::Asked { .. }),
             first: *room != self.room.name && !self.hub.links.links.contains_key(room),
         };
+        // Where it is not told who is here it need not be told of each: that costs a request a socket.
+        let link = self.hub.links.links.get(room);
+        if !kind_of(room).keeps_presence()
+            && let Some(position) = link
+                .filter(|l| l.is_held())
+                .and_then(|l| l.position.clone())
+            && let Op::Join { since, .. } = &op
+            && since.as_ref().is_none_or(|since| *since == position)
+        {
+            let joined = Joined {
+                missed: since.as_ref().map(|_| Vec::new()),
+                ..Joined::at(position)
+            };
+            return self.joined(sql, now, room, op, key, purpose, joined);
+        }
         let waiter = Waiter::Join {
             socket: key,
             purpose,
@@ -268,7 +295,7 @@ impl Object {
                 self.close_session(sql, now, &sid, DisconnectReason::ServerRestarting)
             }
             Purpose::Connect => self.one_join_less(sql, now, key),
-            Purpose::Recover => {
+            Purpose::Recover(_) => {
                 if let Stage::Connecting {
                     recovery: Some(recovery),
                     ..
@@ -297,6 +324,9 @@ impl Object {
             return Ok(());
         }
         let last = !self.hub.sockets.any_in(room);
+        if !last && !kind_of(room).keeps_presence() {
+            return Ok(());
+        }
         let link = self.hub.links.get(room);
         // Another socket of theirs is on its way in.
         if link.joining().any(|joining| joining == user) {
@@ -451,6 +481,10 @@ impl Object {
             (&purpose, socket.record.rooms.get_mut(room))
         {
             membership.access = access;
+            let joined = Joined {
+                was_in: true,
+                ..joined
+            };
             return self.joined_asked(sql, now, key, room, *ack, &joined);
         }
         // What went by after the room had answered and before the answer came: whoever joins joins
@@ -472,29 +506,33 @@ impl Object {
             }
         }
         let position = joined.position.clone();
+        let entry = match &purpose {
+            Purpose::Recover(entry) => Some(*entry),
+            Purpose::Asked { .. } | Purpose::Connect => None,
+        };
         let number = match (self.recovers_at(key), since) {
             (Some((from, at)), Some(since)) => {
                 let floor = Floor {
                     number: from,
                     position: since,
                 };
-                self.hub.sockets.join(key, room, access, floor);
+                self.hub.sockets.join(key, room, access, entry, floor);
                 at
             }
             _ => self.journal.last(),
         };
         let went_by = position.offset.0.saturating_sub(answered.offset.0);
         let floor = Floor { number, position };
-        self.hub.sockets.join(key, room, access, floor);
+        self.hub.sockets.join(key, room, access, entry, floor);
         match &purpose {
             Purpose::Asked { ack, .. } => self.joined_asked(sql, now, key, room, *ack, &joined),
             Purpose::Connect => self.one_join_less(sql, now, key),
-            Purpose::Recover => {
+            Purpose::Recover(_) => {
                 // More may have gone by than is remembered.
                 let whole = recent.len().try_into() == Ok(went_by);
                 let missed = joined.missed.filter(|_| whole);
                 let recent = recent.iter().map(|publication| (**publication).clone());
-                self.rejoined(key, missed, recent);
+                self.rejoined(key, room, missed, recent);
                 self.one_join_less(sql, now, key)
             }
         }
@@ -526,7 +564,7 @@ impl Object {
             return Ok(());
         };
         for publication in missed {
-            self.publication_came(now, room, &position.epoch, Rc::new(publication));
+            self.publication_came(now, room, &position.epoch, Rc::new(publication), 0);
         }
         Ok(())
     }
@@ -578,7 +616,10 @@ impl Object {
                 }
                 match notice {
                     Notice::Publication(publication) => {
-                        self.publication_came(now, room, epoch, publication);
+                        self.publication_came(now, room, epoch, publication, 0);
+                    }
+                    Notice::Latest(publication, stands_for) => {
+                        self.publication_came(now, room, epoch, publication, stands_for);
                     }
                     Notice::Head(head) => self.head_is(now, room, epoch, head),
                     Notice::Ephemeral {
@@ -603,12 +644,14 @@ impl Object {
         }
     }
 
+    /// A publication, which may stand for so many just before it.
     fn publication_came(
         &mut self,
         now: Timestamp,
         room: &RoomName,
         epoch: &Epoch,
         publication: Rc<Publication>,
+        stands_for: u64,
     ) {
         let Some(offset) = publication.offset else {
             return;
@@ -622,8 +665,8 @@ impl Object {
         if offset <= reached {
             return;
         }
-        if offset > reached.next() {
-            let notice = Notice::Publication(publication);
+        if offset.0 > reached.next().0.saturating_add(stands_for) {
+            let notice = Notice::Latest(publication, stands_for);
             return self.pull(now, room, epoch, notice);
         }
         link.position = Some(StreamPosition {
@@ -720,16 +763,20 @@ impl Object {
                     Some(since) => self.room.since(sql, since)?,
                     None => None,
                 };
-                self.room
-                    .roster
-                    .enter(sql, now, user, name.as_deref(), holder)?;
-                let people = people
-                    .then(|| serde_json::value::to_raw_value(&self.room.roster.people()).ok());
-                OpAnswer::Joined(Joined {
-                    position: self.room.position(),
-                    people: people.flatten(),
+                if self.room.kind.keeps_presence() {
+                    let name = name.as_deref();
+                    self.room.roster.enter(sql, now, user, name, holder)?;
+                }
+                let mut joined = Joined {
                     missed,
-                })
+                    ..Joined::at(self.room.position())
+                };
+                if *people {
+                    let people = self.room.roster.people();
+                    joined.people = serde_json::value::to_raw_value(&people).ok();
+                    joined.kept = self.room.kept(sql)?;
+                }
+                OpAnswer::Joined(joined)
             }
             Op::Leave { user, grace, last } => {
                 self.room.roster.exit(sql, now, user, holder, *grace)?;
@@ -778,9 +825,8 @@ impl Object {
                 OpAnswer::Done
             }
             Op::Pull { since } => OpAnswer::Joined(Joined {
-                position: self.room.position(),
-                people: None,
                 missed: self.room.since(sql, since)?,
+                ..Joined::at(self.room.position())
             }),
         })
     }

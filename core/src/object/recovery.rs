@@ -12,10 +12,10 @@ use super::{
 };
 use crate::{
     event::Publication,
-    hub::{DisconnectReason, Purpose, Recovery, SocketKey, Stage},
+    hub::{DisconnectReason, Held, Purpose, Recovery, SocketKey, Stage},
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError},
-    wire::{Recover, Recovered, Remains, Request},
+    wire::{Recover, Recovered, Remains, Request, WasIn},
 };
 
 /// How many objects a session is looked for in.
@@ -129,6 +129,7 @@ impl Object {
             return Ok(Recovered::Gone);
         };
         let rooms = record.rooms.iter().filter_map(|(room, membership)| {
+            let entry = membership.entry;
             let position = match seen {
                 Some(number) => membership.reached(number, self.journal.reached(room, number)),
                 None => membership
@@ -136,7 +137,11 @@ impl Object {
                     .first()
                     .map(|floor| floor.position.clone()),
             };
-            Some((room.clone(), position?))
+            Some(WasIn {
+                room: room.clone(),
+                position: position?,
+                entry,
+            })
         });
         let remains = Remains {
             sid: record.id.clone(),
@@ -231,7 +236,13 @@ impl Object {
         };
         socket.record.began = began;
         socket.record.came_with = came_with;
-        let missed = missed.into_iter().map(|d| (d.at, d.event, d.args));
+        let missed = missed.into_iter().map(|direct| Held {
+            number: at,
+            at: direct.at,
+            event: direct.event,
+            args: direct.args,
+            of: None,
+        });
         socket.stage = Stage::Connecting {
             // One for now, so that none of the rooms is the last before all have been asked.
             joins: rooms.len().saturating_add(1),
@@ -242,8 +253,14 @@ impl Object {
                 failed: false,
             }),
         };
-        for (room, since) in rooms {
-            self.join(sql, now, key, &room, Purpose::Recover, Some(since))?;
+        for WasIn {
+            room,
+            position,
+            entry,
+        } in rooms
+        {
+            let purpose = Purpose::Recover(entry);
+            self.join(sql, now, key, &room, purpose, Some(position))?;
         }
         self.one_join_less(sql, now, key)
     }
@@ -261,6 +278,7 @@ impl Object {
     pub(super) fn rejoined(
         &mut self,
         key: SocketKey,
+        room: &RoomName,
         missed: Option<Vec<Publication>>,
         recent: impl Iterator<Item = Publication>,
     ) {
@@ -277,15 +295,15 @@ impl Object {
         match missed {
             None => recovery.failed = true,
             Some(missed) => {
-                let own = &socket.record.id;
-                let all = missed.into_iter().chain(recent);
-                let others = all.filter(|p| p.skip.as_ref() != Some(own));
-                let others = others.map(
-                    |Publication {
-                         at, event, args, ..
-                     }| (at, event, args),
-                );
-                recovery.missed.extend(others);
+                let number = recovery.at;
+                let all = missed.into_iter().chain(recent).map(|publication| Held {
+                    number,
+                    at: publication.at,
+                    event: publication.event,
+                    args: publication.args,
+                    of: Some((room.clone(), publication.audience)),
+                });
+                recovery.missed.extend(all);
             }
         }
     }

@@ -1,14 +1,19 @@
 //! What the Worker and other Rooms ask of an object: its part of the HTTP API.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{Decided, Object, Origin, RequestId, Sender};
 use crate::{
     error::{Code, Refusal},
+    event::Args,
+    event_webhook,
     hub::{ConnectionId, DisconnectReason},
     names::{Offset, RoomName, Timestamp, UserId},
     namespaces,
-    room::{self, Dedupe, From, Page},
+    room::{self, Dedupe, From, Outcome, Page, Target},
     storage::{Sql, StorageError},
     wire::{
         Accepted, Access, Caller, Item, LinkAnswers, Membership, Notice, Parcel, Published, Pushed,
@@ -24,6 +29,22 @@ struct Users {
 #[derive(Serialize)]
 struct Members {
     members: Vec<room::Member>,
+}
+
+#[derive(Serialize)]
+struct Notifications {
+    notifications: Vec<Box<RawValue>>,
+    unread: u64,
+}
+
+#[derive(Serialize)]
+struct Messages {
+    messages: Vec<Box<RawValue>>,
+}
+
+/// The answer to who asks for a last status that there is none.
+pub(super) fn no_status() -> Refusal {
+    Refusal::not_found("nothing has been published here yet")
 }
 
 #[derive(Serialize)]
@@ -78,10 +99,33 @@ impl Object {
                         after: *after,
                         before: *before,
                         limit: *limit,
+                        event: None,
                     },
                 )?),
                 Err(refusal) => Err(refusal),
             },
+            Request::Messages {
+                caller,
+                before,
+                limit,
+            } => match self.admit(sql, caller)? {
+                Ok(()) => self.messages(sql, before.as_deref(), *limit)?,
+                Err(refusal) => Err(refusal),
+            },
+            Request::Latest { caller } => match self.admit(sql, caller)? {
+                Ok(()) => match self.room.latest(sql)?.map(|kept| kept.args) {
+                    Some(Args::One(data)) => Ok(data.get().to_owned()),
+                    Some(Args::Array(_)) | None => Err(no_status()),
+                },
+                Err(refusal) => Err(refusal),
+            },
+            Request::Notifications { unread, limit } => {
+                let (notifications, unread) = self.room.notifications(sql, *unread, *limit)?;
+                Ok(to_json(&Notifications {
+                    notifications,
+                    unread,
+                }))
+            }
             Request::Presence { caller } => self.admit(sql, caller)?.map(|()| {
                 to_json(&Users {
                     users: self.room.roster.people(),
@@ -156,34 +200,118 @@ impl Object {
         let mut results = Vec::with_capacity(parcels.len());
         for parcel in parcels {
             results.push(match parcel {
-                Parcel::Event(Item {
-                    event,
-                    args,
-                    dedupe,
-                }) => {
-                    let dedupe = dedupe.clone().map(Dedupe::Global);
-                    let outcome = self.room.publish(
-                        sql,
-                        now,
-                        event.clone(),
-                        args.clone(),
-                        From::default(),
-                        dedupe.as_ref(),
-                    )?;
-                    self.tell(&outcome, &Origin::Nowhere);
-                    room::accepted(&self.room, event, &outcome)
-                }
+                Parcel::Event(item) => self.accept_event(sql, now, item)?,
                 Parcel::Expel { user } => {
                     self.expel(sql, now, user, Access::ByOtherRoom)?;
-                    Accepted {
-                        id: None,
-                        offset: None,
-                        duplicate: false,
-                    }
+                    Accepted::default()
+                }
+                Parcel::Read { room, through } => {
+                    self.read_elsewhere(sql, now, room, *through)?;
+                    Accepted::default()
                 }
             });
         }
         Ok(Published { results })
+    }
+
+    fn accept_event(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        item: &Item,
+    ) -> Result<Accepted, StorageError> {
+        let (event, args) = (item.event.clone(), item.args.clone());
+        if item.volatile {
+            self.tell_ephemeral(&event, args, &Origin::Nowhere, item.audience.clone());
+            return Ok(Accepted::default());
+        }
+        let from = From {
+            sender: None,
+            audience: item.audience.clone(),
+            about: item.about.clone(),
+        };
+        let dedupe = item.dedupe.clone().map(Dedupe::Global);
+        let outcome = self
+            .room
+            .publish(sql, now, event, args, from, dedupe.as_ref())?;
+        match &outcome {
+            Outcome::New(publication) if item.latest => self.tell_as_latest(publication),
+            outcome => self.tell(outcome, &Origin::Nowhere),
+        }
+        let accepted = room::accepted(&self.room, &item.event, &outcome);
+        if let (Outcome::New(_), Some(about)) = (&outcome, &item.about) {
+            self.tell_backend(sql, now, item, &about.user)?;
+        }
+        Ok(accepted)
+    }
+
+    /// `EVENT_WEBHOOK_URL` hears, too, of what somebody was not there for.
+    fn tell_backend(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        item: &Item,
+        user: &UserId,
+    ) -> Result<(), StorageError> {
+        if self.environment.config.event_webhook.is_none() {
+            return Ok(());
+        }
+        let online = self.room.roster.is_here(user);
+        let id = item.dedupe.as_deref().unwrap_or_default();
+        let id = format!("{id}:{}", self.room.name.id());
+        match event_webhook::parcel(now, item, user, online, &id) {
+            Some(parcel) => self
+                .room
+                .outbox
+                .push(sql, now, Target::EventWebhook, parcel),
+            None => Ok(()),
+        }
+    }
+
+    /// This room's user has read another room: so they have the notifications of what happened there.
+    fn read_elsewhere(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        through: Offset,
+    ) -> Result<(), StorageError> {
+        for id in self.room.unread_about(sql, room, through)? {
+            let item = Item {
+                event: namespaces::NOTIFICATION_READ.to_owned(),
+                args: Args::of(&BTreeMap::from([("id", id)])),
+                ..Item::default()
+            };
+            self.accept_event(sql, now, &item)?;
+        }
+        Ok(())
+    }
+
+    /// A page of chat messages, as the seed's clients read them.
+    fn messages(&self, sql: &dyn Sql, before: Option<&str>, limit: u32) -> Decided<String> {
+        // An offset, or the id of a message.
+        let id = format!("{}-", self.room.epoch);
+        let offset = before.map(|before| before.strip_prefix(&id).unwrap_or(before).parse());
+        let Ok(before) = offset.transpose() else {
+            let refusal = Refusal::bad_request("`before` is an offset, or a message's id");
+            return Ok(Err(refusal));
+        };
+        let page = Page {
+            after: None,
+            before: before.map(Offset),
+            limit,
+            event: Some("new_message"),
+        };
+        let messages = self.room.history(sql, &page)?;
+        let payloads = messages
+            .into_iter()
+            .filter_map(|message| match message.args {
+                Args::One(payload) => Some(payload),
+                Args::Array(_) => None,
+            });
+        Ok(Ok(to_json(&Messages {
+            messages: payloads.collect(),
+        })))
     }
 
     fn is_member(

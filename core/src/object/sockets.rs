@@ -6,10 +6,10 @@ use super::{Object, links::Route, without_grants};
 use crate::{
     error::{Code, Refusal},
     event::{Args, Publication},
-    hub::{AskedBy, DisconnectReason, Purpose, Record, Sent, Socket, SocketKey, Stage},
+    hub::{AskedBy, DisconnectReason, Held, Purpose, Record, Sent, SocketKey, Stage},
     limits::MAX_HELD_EVENTS,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{self, Action, Admission, Client, Namespace, kind_of, namespace_of},
+    namespaces::{Action, Admission, Client, Namespace, kind_of, namespace_of},
     socket_io::Packet,
     storage::{Sql, StorageError},
     wire::{Accepted, Access, Audience, Joined, Op, Question},
@@ -152,7 +152,13 @@ impl Object {
             self.journal.last()
         };
         if matches!(socket.stage, Stage::Connecting { .. }) {
-            socket.held.push((number, event.to_owned(), args));
+            socket.held.push(Held {
+                number,
+                at: Timestamp::default(),
+                event: event.to_owned(),
+                args,
+                of: None,
+            });
             return;
         }
         let offset = socket.recovery.then(|| self.journal.offset(number));
@@ -233,9 +239,8 @@ impl Object {
             self.journal.last()
         };
         let (event, args) = (&publication.event, &publication.args);
-        self.tell_members(room, number, event, args, |socket, after| {
-            after < offset && publication.skip.as_ref() != Some(&socket.record.id)
-        });
+        let audience = &publication.audience;
+        self.tell_members(room, number, event, args, audience, |after| after < offset);
     }
 
     fn has_recovery_in(&self, room: &RoomName) -> bool {
@@ -252,36 +257,38 @@ impl Object {
         audience: &Audience,
     ) {
         let number = self.journal.last();
-        self.tell_members(room, number, event, args, |socket, _| {
-            audience.has(&socket.record.claims.user, &socket.record.id)
-        });
+        self.tell_members(room, number, event, args, audience, |_| true);
     }
 
-    /// An event to those of a room's sockets here that want it, encoded once for those with offsets
-    /// and once for those without.
+    /// An event to those of a room's sockets here that it is for, encoded once for those with offsets
+    /// and once for those without. `is_new` says whether it is, to one who joined at that offset.
     fn tell_members(
         &mut self,
         room: &RoomName,
         number: u64,
         event: &str,
         args: &Args,
-        wants: impl Fn(&Socket, Offset) -> bool,
+        audience: &Audience,
+        is_new: impl Fn(Offset) -> bool,
     ) {
         if !self.hub.sockets.any_in(room) {
             return;
         }
         let parser = self.environment.config.parser;
-        let namespace = kind_of(room).namespace();
+        let namespace = audience.namespace.as_deref();
+        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_of(event));
         let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (key, after) in self.hub.sockets.members(room) {
             let Some(socket) = self.hub.sockets.get(key) else {
                 continue;
             };
-            if socket.record.namespace != namespace || !wants(socket, after) {
+            if !is_new(after) {
                 continue;
             }
             match &socket.stage {
+                // In which rooms it is will be known when it is connected.
                 Stage::Connecting { .. } => held.push(key),
+                Stage::Connected if !socket.record.gets(room, event, audience) => {}
                 Stage::Connected if socket.recovery => with_offset.push(socket.connection),
                 Stage::Connected => plain.push(socket.connection),
             }
@@ -295,7 +302,13 @@ impl Object {
         }
         for key in held {
             if let Some(socket) = self.hub.sockets.get_mut(key) {
-                socket.held.push((number, event.to_owned(), args.clone()));
+                socket.held.push(Held {
+                    number,
+                    at: Timestamp::default(),
+                    event: event.to_owned(),
+                    args: args.clone(),
+                    of: Some((room.clone(), audience.clone())),
+                });
             }
         }
     }
@@ -596,16 +609,20 @@ impl Object {
             Ok(claims) => claims,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let open_kinds = self.environment.config.open_kinds.clone();
-        let Some(socket) = self.hub.sockets.get_mut(key) else {
+        let Some(socket) = self.hub.sockets.get(key) else {
             return Ok(Ok(()));
         };
         if claims.user != socket.record.claims.user {
             return Ok(Err(Refusal::forbidden("the new token names another user")));
         }
+        let mut record = socket.record.clone();
+        record.claims = claims;
+        record.opened_at = now;
         let mut out = Vec::new();
-        for (room, membership) in &mut socket.record.rooms {
-            match namespaces::admit(&claims, room, &open_kinds) {
+        let rooms = record.rooms.keys();
+        let admissions: Vec<Admission> = rooms.map(|r| self.admission(&record, r)).collect();
+        for ((room, membership), admission) in record.rooms.iter_mut().zip(admissions) {
+            match admission {
                 Admission::Granted(Access::IfMember) if membership.access != Access::IfMember => {
                     out.push(room.clone());
                 }
@@ -614,9 +631,10 @@ impl Object {
                 Admission::IfMemberOf(_) | Admission::Refused => out.push(room.clone()),
             }
         }
-        socket.record.claims = claims;
-        socket.record.opened_at = now;
-        socket.record.store(sql)?;
+        record.store(sql)?;
+        if let Some(socket) = self.hub.sockets.get_mut(key) {
+            socket.record = record;
+        }
         for room in out {
             self.put_out(sql, now, key, &room)?;
         }

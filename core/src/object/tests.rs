@@ -13,6 +13,7 @@ use crate::{
     auth::Grant,
     error::Code,
     event::Args,
+    event_webhook::Post,
     hub::{DisconnectReason, Flush, Frame},
     limits::{PRESENCE_GRACE_MS, SETTLE_TIMEOUT_MS, TYPING_MS},
     names::{Offset, UserId},
@@ -55,6 +56,8 @@ struct Shell {
     closed: HashMap<ConnectionId, DisconnectReason>,
     replies: HashMap<RequestId, Result<String, Refusal>>,
     deliveries: Vec<Delivery>,
+    /// What it posts to a backend.
+    posts: Vec<Post>,
     polls: HashMap<RequestId, Polled>,
     calls: Vec<(CallId, RoomName, String)>,
     auto_response: Option<AutoResponse>,
@@ -126,6 +129,7 @@ impl Shell {
             closed: HashMap::new(),
             replies: HashMap::new(),
             deliveries: vec![],
+            posts: vec![],
             polls: HashMap::new(),
             calls: vec![],
             auto_response: None,
@@ -184,7 +188,8 @@ impl Shell {
                 Output::Reply { request, answer } => {
                     assert!(self.replies.insert(*request, answer.clone()).is_none());
                 }
-                Output::Deliver(delivery) => self.deliveries.push(delivery.clone()),
+                Output::Deliver { delivery, .. } => self.deliveries.push(delivery.clone()),
+                Output::Post(post) => self.posts.push(post.clone()),
                 Output::Poll { request, answer } => {
                     assert!(self.polls.insert(*request, answer.clone()).is_none());
                 }
@@ -900,6 +905,7 @@ fn a_turn_that_storage_fails_leaves_nothing_behind() {
                 event: "new_message".to_owned(),
                 args: Args::of(&json!({"n": n})),
                 dedupe: Some(format!("twilio:{n}")),
+                ..Item::default()
             })],
         };
         let both = vec![
@@ -1015,7 +1021,7 @@ impl World {
         for (from, delivery) in pending {
             if works {
                 for _ in 0..times {
-                    let to = self.room(delivery.room.as_str());
+                    let to = self.room(&delivery.target.to_string());
                     to.ask_publish(Request::Deliver {
                         parcels: delivery.parcels.clone(),
                     });
@@ -1037,6 +1043,7 @@ fn inbound(sid: &str) -> Request {
             event: "new_message".to_owned(),
             args: Args::of(&json!({"messageSid": sid})),
             dedupe: Some(format!("twilio:{sid}")),
+            ..Item::default()
         })],
     }
 }

@@ -35,6 +35,8 @@ pub struct Page {
     pub before: Option<Offset>,
     /// How many at most.
     pub limit: u32,
+    /// Only events of this name.
+    pub event: Option<&'static str>,
 }
 
 /// One page, ascending.
@@ -92,8 +94,10 @@ impl Log {
             .sender
             .as_ref()
             .and_then(|s| serde_json::to_string(s).ok());
+        let audience = Some(&publication.audience).filter(|audience| !audience.is_everyone());
+        let audience = audience.and_then(|audience| serde_json::to_string(audience).ok());
         sql.run(
-            "INSERT INTO log (offset, namespace, event, args, sender, at, skip)
+            "INSERT INTO log (offset, namespace, event, args, sender, at, audience)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
             &[
                 unsigned(offset.0),
@@ -102,7 +106,7 @@ impl Log {
                 text(publication.args.to_array()),
                 sender.map_or(Value::Null, Value::Text),
                 unsigned(publication.at.0),
-                publication.skip.clone().map_or(Value::Null, Value::Text),
+                audience.map_or(Value::Null, Value::Text),
             ],
         )?;
         if let Some(key) = dedupe {
@@ -183,18 +187,24 @@ impl Log {
         );
         let forward = page.after.is_some();
         let statement = if forward {
-            "SELECT offset, event, args, sender, at, skip FROM log
-             WHERE offset > ? AND offset < ? ORDER BY offset LIMIT ?"
+            "SELECT offset, event, args, sender, at, audience FROM log
+             WHERE offset > ?1 AND offset < ?2 AND (?4 IS NULL OR event = ?4) ORDER BY offset LIMIT ?3"
         } else {
-            "SELECT offset, event, args, sender, at, skip FROM log
-             WHERE offset > ? AND offset < ? ORDER BY offset DESC LIMIT ?"
+            "SELECT offset, event, args, sender, at, audience FROM log
+             WHERE offset > ?1 AND offset < ?2 AND (?4 IS NULL OR event = ?4)
+             ORDER BY offset DESC LIMIT ?3"
         };
         let (mut found, mut bytes, mut wanted) = (Vec::new(), 0_u64, page.limit);
         while wanted > 0 && bytes < MAX_PAGE_BYTES {
             let chunk = wanted.min(CHUNK);
             let rows = sql.run(
                 statement,
-                &[unsigned(low.0), unsigned(high.0), unsigned(chunk.into())],
+                &[
+                    unsigned(low.0),
+                    unsigned(high.0),
+                    unsigned(chunk.into()),
+                    page.event.map_or(Value::Null, text),
+                ],
             )?;
             for row in &rows {
                 let publication = read_row(row)?;
@@ -248,7 +258,7 @@ impl Log {
             return Ok(None);
         }
         let rows = sql.run(
-            "SELECT offset, event, args, sender, at, skip FROM log WHERE offset > ? ORDER BY offset",
+            "SELECT offset, event, args, sender, at, audience FROM log WHERE offset > ? ORDER BY offset",
             &[unsigned(offset.0)],
         )?;
         rows.iter()
@@ -271,12 +281,17 @@ fn read_row(row: &Row) -> Result<Publication, StorageError> {
         .map(serde_json::from_str)
         .transpose()
         .map_err(|_| StorageError::Corrupt("sender"))?;
+    let audience = row
+        .optional_text(5, "audience")?
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|_| StorageError::Corrupt("audience"))?;
     Ok(Publication {
         event: row.text(1, "event")?.to_owned(),
         args: Args::from_array(args),
         sender,
         at: Timestamp(row.unsigned(4, "at")?),
         offset: Some(Offset(row.unsigned(0, "offset")?)),
-        skip: row.optional_text(5, "skip")?.map(str::to_owned),
+        audience: audience.unwrap_or_default(),
     })
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     limits::{MAX_FOLLOWERS, MAX_MEMBERS},
     names::{RoomName, Timestamp, UserId},
-    storage::{Sql, StorageError, text, unsigned},
+    storage::{Sql, StorageError, count, text, unsigned},
 };
 
 /// One member.
@@ -78,13 +78,4 @@ pub fn follow(sql: &dyn Sql, user: &UserId, room: &RoomName) -> Result<bool, Sto
     }
     sql.run("INSERT INTO followers (user, room) VALUES (?, ?)", &row)?;
     Ok(true)
-}
-
-fn count(sql: &dyn Sql, statement: &str) -> Result<usize, StorageError> {
-    let rows = sql.run(statement, &[])?;
-    let count = rows
-        .first()
-        .map(|row| row.unsigned(0, "count"))
-        .transpose()?;
-    Ok(usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX))
 }

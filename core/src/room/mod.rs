@@ -7,25 +7,29 @@
 mod links;
 mod log;
 mod members;
+mod notifications;
 mod outbox;
 mod roster;
 mod typing;
 
 use std::rc::Rc;
 
+use serde_json::value::RawValue;
+
 pub use links::Links;
 pub use log::{Page, Paging};
-pub use outbox::{Delivery, EntryId, Outbox};
+pub use outbox::{Delivery, EntryId, Outbox, Target};
 pub use roster::{Diff, LOCAL, Person, Roster};
 pub use typing::Typing;
 
 use crate::{
     config::HistoryConfig,
     event::{Args, Publication},
+    limits::{MAX_AWAY_NOTIFIED, MAX_NOTIFICATIONS},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{self, Kind, PassOn},
+    namespaces::{self, Effect, Kind, PassOn},
     storage::{self, Sql, StorageError},
-    wire::{Accepted, Item, Parcel},
+    wire::{About, Accepted, Audience, Item, Kept, Parcel},
 };
 
 /// One room. Its state is SQLite's; what is here is the part that every turn needs.
@@ -71,13 +75,24 @@ impl Dedupe {
     }
 }
 
-/// Where an event comes from.
+/// The state that is a last status.
+const LATEST: &str = "latest";
+
+/// The state that is the offset of the first publication that a user was notified of and has perhaps
+/// not read.
+fn notified(user: &UserId) -> String {
+    format!("notified:{user}")
+}
+
+/// Where an event comes from, and for whom it is.
 #[derive(Debug, Clone, Default)]
 pub struct From {
     /// Whose it is; none where a backend or a webhook sent it.
     pub sender: Option<UserId>,
-    /// The Socket.IO socket that sent it, if it is not to get it back.
-    pub skip: Option<String>,
+    /// Who gets it.
+    pub audience: Audience,
+    /// The publication that it tells of.
+    pub about: Option<About>,
 }
 
 /// What became of an event that was to be published.
@@ -87,6 +102,10 @@ pub enum Outcome {
     New(Rc<Publication>),
     /// It was accepted before, at this offset.
     Duplicate(Offset),
+    /// It changes nothing.
+    Unchanged,
+    /// What it is about is not there.
+    NotFound,
 }
 
 impl Room {
@@ -142,24 +161,109 @@ impl Room {
             return Ok(Outcome::Duplicate(offset));
         }
         let offset = self.log.head().next();
+        if let Some(outcome) = self.apply(sql, &event, &args, offset, from.about.as_ref())? {
+            return Ok(outcome);
+        }
         let publication = Publication {
             event,
             args,
             sender: from.sender,
             at: now,
             offset: Some(offset),
-            skip: from.skip,
+            audience: from.audience,
         };
         let key = dedupe.map(Dedupe::key);
+        let namespace = publication.audience.namespace.as_deref();
         self.log.append(
             sql,
-            self.kind.namespace(),
+            namespace.unwrap_or(self.kind.namespace_of(&publication.event)),
             &publication,
             offset,
             key.as_deref(),
         )?;
         self.pass_on(sql, now, &publication, offset, dedupe)?;
         Ok(Outcome::New(Rc::new(publication)))
+    }
+
+    /// What a publication does to what the room keeps; an outcome where there is nothing to publish.
+    fn apply(
+        &self,
+        sql: &dyn Sql,
+        event: &str,
+        args: &Args,
+        offset: Offset,
+        about: Option<&About>,
+    ) -> Result<Option<Outcome>, StorageError> {
+        match self.kind.effect(event, args) {
+            Effect::None => {}
+            Effect::Latest => {
+                let kept = Kept {
+                    event: event.to_owned(),
+                    args: args.clone(),
+                };
+                storage::set_state(sql, LATEST, &kept)?;
+            }
+            Effect::Notify(id) => {
+                if let Some((_, offset)) = notifications::find(sql, &id)? {
+                    return Ok(Some(Outcome::Duplicate(offset)));
+                }
+                let fields = match args {
+                    Args::One(data) => serde_json::from_str(data.get()).unwrap_or_default(),
+                    Args::Array(_) => notifications::Fields::default(),
+                };
+                let about = about.map(|about| (&about.room, about.offset));
+                notifications::keep(sql, offset, &id, fields, about)?;
+            }
+            Effect::Read(id) => match notifications::find(sql, &id)? {
+                Some((notifications::State::Unread, _)) => notifications::read(sql, &id)?,
+                Some((notifications::State::Done, _)) => return Ok(Some(Outcome::Unchanged)),
+                None => return Ok(Some(Outcome::NotFound)),
+            },
+            Effect::Clear => {
+                if !notifications::clear(sql)? {
+                    return Ok(Some(Outcome::Unchanged));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The last status, if there is one.
+    pub fn latest(&self, sql: &dyn Sql) -> Result<Option<Kept>, StorageError> {
+        storage::state(sql, LATEST)
+    }
+
+    /// What those are told who come in: a last status, unread notifications, oldest first.
+    pub fn kept(&self, sql: &dyn Sql) -> Result<Vec<Kept>, StorageError> {
+        let unread = notifications::list(sql, true, MAX_NOTIFICATIONS)?;
+        let unread = unread.into_iter().map(|json| Kept {
+            event: namespaces::NOTIFICATION.to_owned(),
+            args: Args::One(json),
+        });
+        Ok(self.latest(sql)?.into_iter().chain(unread).collect())
+    }
+
+    /// The newest notifications, oldest first, and how many are unread.
+    pub fn notifications(
+        &self,
+        sql: &dyn Sql,
+        unread_only: bool,
+        limit: u32,
+    ) -> Result<(Vec<Box<RawValue>>, u64), StorageError> {
+        Ok((
+            notifications::list(sql, unread_only, limit.into())?,
+            notifications::unread(sql)?,
+        ))
+    }
+
+    /// The unread notifications of what happened in `room` up to an offset there.
+    pub fn unread_about(
+        &self,
+        sql: &dyn Sql,
+        room: &RoomName,
+        through: Offset,
+    ) -> Result<Vec<String>, StorageError> {
+        notifications::unread_about(sql, room, through)
     }
 
     fn pass_on(
@@ -170,13 +274,16 @@ impl Room {
         offset: Offset,
         dedupe: Option<&Dedupe>,
     ) -> Result<(), StorageError> {
-        let targets = match self.kind.passes_on_to(&self.name, &publication.event) {
+        let targets = match self.kind.passes_on_to(&self.name, publication) {
             PassOn::Nobody => return Ok(()),
             PassOn::Room(room) => vec![room],
             PassOn::MembersOwnRooms => members::list(sql)?
                 .into_iter()
                 .filter_map(|member| RoomName::user(&member.user_id).ok())
                 .collect(),
+            PassOn::NotifyAbsentMembers(args) => {
+                return self.notify_absent(sql, now, publication, offset, &args);
+            }
         };
         // Without a key that other rooms know too, the publication's position is one: it names it
         // for ever.
@@ -184,13 +291,60 @@ impl Room {
             Some(Dedupe::Global(key)) => key.clone(),
             _ => format!("{}:{}:{offset}", self.name, self.epoch),
         };
+        let mut told_in = publication.audience.told_in.clone();
+        told_in.push((self.name.clone(), offset));
         for room in targets {
             let item = Item {
                 event: publication.event.clone(),
                 args: publication.args.clone(),
                 dedupe: Some(key.clone()),
+                audience: Audience {
+                    told_in: told_in.clone(),
+                    ..Audience::default()
+                },
+                ..Item::default()
             };
-            self.outbox.push(sql, now, room, Parcel::Event(item))?;
+            self.outbox
+                .push(sql, now, Target::Room(room), Parcel::Event(item))?;
+        }
+        Ok(())
+    }
+
+    /// Members who are not here are notified of a publication, each in their own room; that they were
+    /// is remembered until they have read so far.
+    fn notify_absent(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        publication: &Publication,
+        offset: Offset,
+        args: &Args,
+    ) -> Result<(), StorageError> {
+        let is_absent =
+            |user: &UserId| publication.sender.as_ref() != Some(user) && !self.roster.is_here(user);
+        let members = members::list(sql)?.into_iter().map(|member| member.user_id);
+        let absent: Vec<UserId> = members.filter(is_absent).take(MAX_AWAY_NOTIFIED).collect();
+        for user in absent {
+            let Ok(room) = RoomName::user(&user) else {
+                continue;
+            };
+            let notified = notified(&user);
+            if storage::state::<Offset>(sql, &notified)?.is_none() {
+                storage::set_state(sql, &notified, &offset)?;
+            }
+            let item = Item {
+                event: namespaces::NOTIFICATION.to_owned(),
+                args: args.clone(),
+                dedupe: Some(format!("{}:{}:{offset}", self.name, self.epoch)),
+                about: Some(About {
+                    room: self.name.clone(),
+                    offset,
+                    user,
+                }),
+                ..Item::default()
+            };
+            self.outbox
+                .push(sql, now, Target::Room(room), Parcel::Event(item))?;
         }
         Ok(())
     }
@@ -225,29 +379,32 @@ impl Room {
     /// Moves a user's read mark forward; an offset past the newest means the newest. Returns the
     /// mark if it moved.
     pub fn mark_read(
-        &self,
+        &mut self,
         sql: &dyn Sql,
+        now: Timestamp,
         user: &UserId,
         offset: Option<Offset>,
     ) -> Result<Option<Offset>, StorageError> {
         let offset = offset.unwrap_or(self.head()).min(self.head());
-        let key = storage::text(format!("read:{user}"));
-        let rows = sql.run(
-            "SELECT json FROM state WHERE key = ?",
-            std::slice::from_ref(&key),
-        )?;
-        let mark = match rows.first() {
-            Some(row) => serde_json::from_str(row.text(0, "read mark")?)
-                .map_err(|_| StorageError::Corrupt("read mark"))?,
-            None => Offset::default(),
-        };
+        let key = format!("read:{user}");
+        let mark: Offset = storage::state(sql, &key)?.unwrap_or_default();
         if offset <= mark {
             return Ok(None);
         }
-        sql.run(
-            "INSERT OR REPLACE INTO state (key, json) VALUES (?, ?)",
-            &[key, storage::text(offset.to_string())],
-        )?;
+        storage::set_state(sql, &key, &offset)?;
+        // They were notified of what they have now read.
+        let notified = notified(user);
+        let since: Option<Offset> = storage::state(sql, &notified)?;
+        if let (Some(_), Ok(own)) = (since, RoomName::user(user)) {
+            let read = Parcel::Read {
+                room: self.name.clone(),
+                through: offset,
+            };
+            self.outbox.push(sql, now, Target::Room(own), read)?;
+            if offset == self.head() {
+                storage::forget_state(sql, &notified)?;
+            }
+        }
         Ok(Some(offset))
     }
 
@@ -280,7 +437,7 @@ impl Room {
     ) -> Result<(), StorageError> {
         for room in members::remove(sql, user)? {
             let parcel = Parcel::Expel { user: user.clone() };
-            self.outbox.push(sql, now, room, parcel)?;
+            self.outbox.push(sql, now, Target::Room(room), parcel)?;
         }
         Ok(())
     }
@@ -313,6 +470,7 @@ pub fn accepted(room: &Room, sent_event: &str, outcome: &Outcome) -> Accepted {
     let (offset, duplicate) = match outcome {
         Outcome::New(publication) => (publication.offset, false),
         Outcome::Duplicate(offset) => (Some(*offset), true),
+        Outcome::Unchanged | Outcome::NotFound => (None, true),
     };
     let id = offset.and_then(|offset| room.kind.message_id(sent_event, &room.epoch, offset));
     Accepted {

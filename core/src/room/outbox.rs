@@ -1,11 +1,17 @@
-//! What must still reach other rooms. An entry is committed with the publication that caused it and
-//! deleted once the other room has answered; that room accepts it once, by its dedupe key. Entries
-//! for one room go out in order, those that are due together in one request.
+//! What must still reach other rooms, or a backend. An entry is committed with the publication that
+//! caused it and deleted once it has arrived; a room accepts it once, by its dedupe key. Entries for one
+//! room go out in order, those that are due together in one request; those for a backend one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crate::{
-    limits::{MAX_TIMER_MS, OUTBOX_IN_FLIGHT, OUTBOX_MAX_RETRY_MS, OUTBOX_RETRY_MS},
+    limits::{
+        EVENT_WEBHOOK_GIVE_UP_MS, MAX_TIMER_MS, OUTBOX_IN_FLIGHT, OUTBOX_MAX_RETRY_MS,
+        OUTBOX_RETRY_MS,
+    },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text, unsigned},
     wire::Parcel,
@@ -14,18 +20,49 @@ use crate::{
 /// The id of an entry: its row.
 pub type EntryId = u64;
 
+/// Where an entry goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// Another room.
+    Room(RoomName),
+    /// `EVENT_WEBHOOK_URL`.
+    EventWebhook,
+}
+
+const EVENT_WEBHOOK: &str = "event-webhook";
+
+impl Target {
+    /// As it is stored. Rooms' names have a colon.
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            EVENT_WEBHOOK => Some(Self::EventWebhook),
+            room => RoomName::parse(room).ok().map(Self::Room),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(room) => room.fmt(f),
+            Self::EventWebhook => f.write_str(EVENT_WEBHOOK),
+        }
+    }
+}
+
 struct Entry {
-    room: RoomName,
+    target: Target,
     parcel: Parcel,
+    since: Timestamp,
     due: Timestamp,
     attempts: u64,
 }
 
-/// One request to another room.
+/// One request.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// To whom.
-    pub room: RoomName,
+    pub target: Target,
     /// The entries that it carries.
     pub entries: Vec<EntryId>,
     /// What they say, in order.
@@ -37,7 +74,7 @@ pub struct Delivery {
 pub struct Outbox {
     entries: BTreeMap<EntryId, Entry>,
     last_id: EntryId,
-    in_flight: BTreeSet<RoomName>,
+    in_flight: BTreeSet<Target>,
 }
 
 impl Outbox {
@@ -45,14 +82,19 @@ impl Outbox {
     pub fn load(sql: &dyn Sql) -> Result<Self, StorageError> {
         let corrupt = || StorageError::Corrupt("outbox entry");
         let mut outbox = Self::default();
-        for row in sql.run("SELECT id, room, parcel, due_at, attempts FROM outbox", &[])? {
+        let rows = sql.run(
+            "SELECT id, target, parcel, due_at, attempts, at FROM outbox",
+            &[],
+        )?;
+        for row in rows {
             let id = row.unsigned(0, "outbox entry")?;
             let entry = Entry {
-                room: RoomName::parse(row.text(1, "outbox entry")?).map_err(|_| corrupt())?,
+                target: Target::parse(row.text(1, "outbox entry")?).ok_or_else(corrupt)?,
                 parcel: serde_json::from_str(row.text(2, "outbox entry")?)
                     .map_err(|_| corrupt())?,
                 due: Timestamp(row.unsigned(3, "outbox entry")?),
                 attempts: row.unsigned(4, "outbox entry")?,
+                since: Timestamp(row.unsigned(5, "outbox entry")?),
             };
             outbox.entries.insert(id, entry);
             outbox.last_id = outbox.last_id.max(id);
@@ -60,21 +102,22 @@ impl Outbox {
         Ok(outbox)
     }
 
-    /// Keeps `parcel` until `room` has it.
+    /// Keeps `parcel` until `target` has it.
     pub fn push(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        room: RoomName,
+        target: Target,
         parcel: Parcel,
     ) -> Result<(), StorageError> {
         self.last_id = self.last_id.saturating_add(1);
         let json = serde_json::to_string(&parcel).map_err(|_| StorageError::Corrupt("parcel"))?;
         sql.run(
-            "INSERT INTO outbox (id, room, parcel, due_at, attempts) VALUES (?, ?, ?, ?, 0)",
+            "INSERT INTO outbox (id, target, parcel, due_at, attempts, at)
+             VALUES (?, ?, ?, ?4, 0, ?4)",
             &[
                 unsigned(self.last_id),
-                text(room.as_str()),
+                text(target.to_string()),
                 text(json),
                 unsigned(now.0),
             ],
@@ -82,8 +125,9 @@ impl Outbox {
         self.entries.insert(
             self.last_id,
             Entry {
-                room,
+                target,
                 parcel,
+                since: now,
                 due: now,
                 attempts: 0,
             },
@@ -96,34 +140,39 @@ impl Outbox {
         self.last_id
     }
 
-    /// The entries made after `id`.
+    /// The entries for rooms made after `id`.
     pub fn after(&self, id: EntryId) -> BTreeSet<EntryId> {
-        self.entries
-            .range(id.saturating_add(1)..)
+        let newer = self.entries.range(id.saturating_add(1)..);
+        newer
+            .filter(|(_, entry)| matches!(entry.target, Target::Room(_)))
             .map(|(id, _)| *id)
             .collect()
     }
 
-    /// What goes out now: for each room that is due and not in flight, its entries in order.
+    /// What goes out now: for each target that is due and not in flight, its entries in order.
     pub fn deliveries(&mut self, now: Timestamp) -> Vec<Delivery> {
-        let mut deliveries: BTreeMap<&RoomName, Delivery> = BTreeMap::new();
-        let mut held: BTreeSet<&RoomName> = BTreeSet::new();
+        let mut deliveries: BTreeMap<&Target, Delivery> = BTreeMap::new();
+        let mut held: BTreeSet<&Target> = BTreeSet::new();
         for (id, entry) in &self.entries {
             // An entry that waits for its retry holds back those behind it: order is kept.
-            if entry.due > now || held.contains(&entry.room) {
-                held.insert(&entry.room);
+            let target = &entry.target;
+            if entry.due > now || held.contains(target) {
+                held.insert(target);
                 continue;
             }
-            if self.in_flight.contains(&entry.room) {
+            if self.in_flight.contains(target) {
                 continue;
             }
             let room_for_one_more =
                 self.in_flight.len().saturating_add(deliveries.len()) < OUTBOX_IN_FLIGHT;
-            if !room_for_one_more && !deliveries.contains_key(&entry.room) {
+            if !room_for_one_more && !deliveries.contains_key(target) {
                 continue;
             }
-            let delivery = deliveries.entry(&entry.room).or_insert_with(|| Delivery {
-                room: entry.room.clone(),
+            if *target == Target::EventWebhook {
+                held.insert(target);
+            }
+            let delivery = deliveries.entry(target).or_insert_with(|| Delivery {
+                target: target.clone(),
                 entries: Vec::new(),
                 parcels: Vec::new(),
             });
@@ -132,22 +181,28 @@ impl Outbox {
         }
         let deliveries: Vec<Delivery> = deliveries.into_values().collect();
         self.in_flight
-            .extend(deliveries.iter().map(|delivery| delivery.room.clone()));
+            .extend(deliveries.iter().map(|delivery| delivery.target.clone()));
         deliveries
     }
 
-    /// `room` has answered for these entries: it has them, or they are tried again later.
+    /// It is known of these entries whether they have arrived. Those that have not are tried again
+    /// later, a backend's for [`EVENT_WEBHOOK_GIVE_UP_MS`].
     pub fn answered(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        room: &RoomName,
+        target: &Target,
         entries: &[EntryId],
         delivered: bool,
     ) -> Result<(), StorageError> {
-        self.in_flight.remove(room);
+        self.in_flight.remove(target);
         for id in entries {
-            if delivered {
+            let is_too_old = *target == Target::EventWebhook
+                && self
+                    .entries
+                    .get(id)
+                    .is_some_and(|entry| entry.since.plus(EVENT_WEBHOOK_GIVE_UP_MS) <= now);
+            if delivered || is_too_old {
                 self.entries.remove(id);
                 sql.run("DELETE FROM outbox WHERE id = ?", &[unsigned(*id)])?;
             } else if let Some(entry) = self.entries.get_mut(id) {

@@ -193,6 +193,12 @@ impl Roster {
         people
     }
 
+    /// Whether somebody holds `user` here: one who is leaving is not here any more.
+    pub fn is_here(&self, user: &UserId) -> bool {
+        let entry = self.entries.get(user.as_str());
+        entry.is_some_and(|entry| !entry.holders.is_empty())
+    }
+
     /// How many of these users (one, or all) other objects hold here.
     pub fn held_elsewhere(&self, user: Option<&UserId>) -> usize {
         let wanted = |entry: &&Entry| user.is_none_or(|user| entry.user == *user);

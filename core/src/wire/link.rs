@@ -38,7 +38,7 @@ pub enum Op {
         /// Where the socket was before it was cut: what came since is wanted too.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<StreamPosition>,
-        /// Whether it wants to know who is here.
+        /// Whether it wants to know who and what is here.
         people: bool,
         /// The lobby knows of no other socket of its in the room: whoever it held there before is
         /// gone. It may have crashed before it heard of their joins.
@@ -128,9 +128,37 @@ pub struct Joined {
     /// Who is here, as clients see it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub people: Option<Box<RawValue>>,
+    /// What the room keeps for those who come in: a last status, unread notifications.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+    /// The socket was in the room already.
+    #[serde(skip)]
+    pub was_in: bool,
     /// What came after the `since` that was given; none where that cannot be given whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missed: Option<Vec<Publication>>,
+}
+
+impl Joined {
+    /// At this position, and nothing else.
+    pub fn at(position: StreamPosition) -> Self {
+        Self {
+            position,
+            people: None,
+            kept: Vec::new(),
+            was_in: false,
+            missed: None,
+        }
+    }
+}
+
+/// An event that a room keeps for those who come in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// Its name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
 }
 
 /// The answers to the ops of one [`super::Request::Link`], in their order.
@@ -140,26 +168,37 @@ pub struct LinkAnswers {
     pub answers: Vec<OpAnswer>,
 }
 
-/// Who is to get an event that is not for all.
+/// Who is to get an event that is not for all. Kept with it in the log: a recovery asks again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audience {
+    /// The Socket.IO sockets of this namespace; none for the one that the room's kind is served in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Not this socket: it sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub except_socket: Option<String>,
     /// Not these users.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub except_users: Vec<UserId>,
-    /// This user alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub only_user: Option<UserId>,
+    /// Each of these rooms has a copy of it in its log; a Socket.IO socket gets that of the room which it
+    /// joined first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<RoomName>,
+    /// It was told in these rooms before, at these offsets: a Socket.IO socket that heard it there does
+    /// not hear it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told_in: Vec<(RoomName, Offset)>,
 }
 
 impl Audience {
+    /// Whether that is everyone.
+    pub fn is_everyone(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// Whether `user`'s `socket` is to get it.
     pub fn has(&self, user: &UserId, socket: &str) -> bool {
-        self.except_socket.as_deref() != Some(socket)
-            && !self.except_users.contains(user)
-            && self.only_user.as_ref().is_none_or(|only| only == user)
+        self.except_socket.as_deref() != Some(socket) && !self.except_users.contains(user)
     }
 }
 
@@ -169,6 +208,8 @@ impl Audience {
 pub enum Notice {
     /// A publication.
     Publication(Rc<Publication>),
+    /// A publication that stands for so many just before it too: only the latest matters.
+    Latest(Rc<Publication>, u64),
     /// An event without a place in the log.
     Ephemeral {
         /// Its name.
@@ -253,10 +294,30 @@ pub struct Remains {
     pub sid: String,
     /// The number of the offset that the client came with, by the object that held it.
     pub number: u64,
-    /// The rooms it was in, and how far it had come in each.
-    pub rooms: Vec<(RoomName, StreamPosition)>,
+    /// The rooms it was in.
+    pub rooms: Vec<WasIn>,
     /// What was sent to it alone and has not arrived.
     pub missed: Vec<Direct>,
+}
+
+/// A room that a socket was in when it was cut.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WasIn {
+    /// Which.
+    pub room: RoomName,
+    /// How far it had come there.
+    pub position: StreamPosition,
+    /// How it had come in.
+    pub entry: Entry,
+}
+
+/// How a socket came into a room, which a cut does not change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// As its how manieth room it joined it.
+    pub order: u64,
+    /// The newest publication then.
+    pub offset: Offset,
 }
 
 /// An event to one socket alone.

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 
 pub use link::{
-    Audience, Direct, Joined, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question, Recover,
-    Recovered, Remains,
+    Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
+    Recover, Recovered, Remains, WasIn,
 };
 
 use crate::{
@@ -119,7 +119,7 @@ pub fn to_header(value: &impl Serialize) -> String {
 }
 
 /// One event for a room from the outside: a webhook, a backend, another room's outbox.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Item {
     /// The event's name.
     pub event: String,
@@ -128,6 +128,29 @@ pub struct Item {
     /// Accepted once under this key, which means the same in every room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dedupe: Option<String>,
+    /// Who gets it.
+    #[serde(default, skip_serializing_if = "Audience::is_everyone")]
+    pub audience: Audience,
+    /// Only those who are here now get it; it is not kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub volatile: bool,
+    /// If another such event follows in the same turn, that one is enough.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub latest: bool,
+    /// The publication that it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
+}
+
+/// A publication in another room that somebody was not there for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct About {
+    /// The room.
+    pub room: RoomName,
+    /// Its offset there.
+    pub offset: Offset,
+    /// Who was not there.
+    pub user: UserId,
 }
 
 /// What one room, or the Worker, brings to another.
@@ -140,6 +163,13 @@ pub enum Parcel {
     Expel {
         /// Who.
         user: UserId,
+    },
+    /// This room's user has read `room` so far.
+    Read {
+        /// Where.
+        room: RoomName,
+        /// Up to here.
+        through: Offset,
     },
 }
 
@@ -176,6 +206,28 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         before: Option<Offset>,
         /// How many at most.
+        limit: u32,
+    },
+    /// `GET /chat/{chatId}/messages`.
+    Messages {
+        /// Who reads.
+        caller: Caller,
+        /// An offset, or a message's id; exclusive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<String>,
+        /// How many at most.
+        limit: u32,
+    },
+    /// `GET /api/jobs/{id}`, `GET /api/analytics/{brandId}`: the last status.
+    Latest {
+        /// Who asks.
+        caller: Caller,
+    },
+    /// `GET /api/notifications`, of the user whose room this is.
+    Notifications {
+        /// Only those that are unread.
+        unread: bool,
+        /// How many at most, the newest.
         limit: u32,
     },
     /// `GET /rooms/{room}/presence`.
@@ -237,7 +289,7 @@ pub struct Published {
 }
 
 /// Where an event went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
     /// Its id, where its kind gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -288,6 +340,7 @@ mod tests {
             event: "new_message".to_owned(),
             args: Args::of(&serde_json::json!({"a": 1})),
             dedupe: Some("twilio:SM1".to_owned()),
+            ..Item::default()
         };
         let user = UserId::text("u1").unwrap();
         let claims = serde_json::to_string(&caller().claims).unwrap();

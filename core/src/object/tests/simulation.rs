@@ -1,13 +1,24 @@
 //! Lobbies, rooms and clients in random trouble, from one seed: what clients see and what rooms keep
 //! must be what DESIGN §3 says.
 
+use std::collections::BTreeSet;
+
 use super::{
     world::{Client, Cluster, Fate, Heard},
     *,
 };
+use crate::emit::Batch;
 
 const LOBBIES: [&str; 2] = ["lobby:0", "lobby:1"];
 const ROOMS: [&str; 2] = ["chat:0", "chat:1"];
+const EVERYONE: &str = "all:chat";
+/// To which rooms a backend emits.
+const TARGETS: [&[&str]; 4] = [
+    &["*"],
+    &["chat:0", "chat:1"],
+    &["*", "chat:0"],
+    &["chat:1", "*"],
+];
 /// Two of them are another tab of the first two.
 const USERS: [&str; 6] = ["ann", "bob", "cem", "dia", "ann", "bob"];
 
@@ -46,6 +57,13 @@ enum Step {
         client: usize,
     },
     Notice,
+    /// A backend emits news; its rooms hear of it one after the other, perhaps much later.
+    Emit {
+        targets: usize,
+        reversed: bool,
+    },
+    /// One of those rooms does.
+    Bring,
     Evict {
         object: usize,
     },
@@ -76,8 +94,10 @@ fn sim_step() -> impl Strategy<Value = Step> {
         1 => pair().prop_map(|(client, lobby)| Step::Glimpse { client, lobby }),
         2 => (0..USERS.len()).prop_map(|client| Step::Deaf { client }),
         1 => Just(Step::Notice),
-        1 => (0..4_usize).prop_map(|object| Step::Evict { object }),
-        1 => (0..4_usize).prop_map(|object| Step::Crash { object }),
+        3 => (0..TARGETS.len(), any::<bool>()).prop_map(|(targets, reversed)| Step::Emit { targets, reversed }),
+        4 => Just(Step::Bring),
+        1 => (0..5_usize).prop_map(|object| Step::Evict { object }),
+        1 => (0..5_usize).prop_map(|object| Step::Crash { object }),
         3 => proptest::collection::vec(fate, 1..4).prop_map(Step::Trouble),
         3 => (0..4_usize).prop_map(Step::Release),
         2 => prop_oneof![0..1_000_u64, 1_000..30_000_u64, Just(130_000)].prop_map(Step::Pass),
@@ -111,6 +131,12 @@ struct Person {
     is_deaf: bool,
     /// Messages that were not acked.
     unacked: Vec<(usize, u64)>,
+    /// News that it must hear; whether as one of everyone.
+    expects: BTreeMap<u64, bool>,
+    /// News that it has heard.
+    news: BTreeSet<u64>,
+    /// It left a room while these were on their way: it may hear those twice.
+    left_during: u64,
 }
 
 struct Simulation {
@@ -121,6 +147,11 @@ struct Simulation {
     next_message: u64,
     /// Messages that were acked: their room and offset.
     acked: BTreeMap<u64, (usize, u64)>,
+    last_news: u64,
+    /// What rooms are still to be brought.
+    to_bring: Vec<(RoomName, Request)>,
+    /// The rooms' offsets that are news.
+    news_at: BTreeSet<(usize, u64)>,
 }
 
 impl Person {
@@ -142,12 +173,14 @@ impl Person {
         &mut self,
         heard: Heard,
         acked: &mut BTreeMap<u64, (usize, u64)>,
+        news_at: &BTreeSet<(usize, u64)>,
     ) -> Result<(), String> {
         match heard {
             Heard::Connected { recovered: true } => {}
             Heard::Connected { recovered: false } => {
                 self.places = vec![Place::Out; ROOMS.len()];
                 self.unsure = vec![false; ROOMS.len()];
+                self.expects.clear();
             }
             Heard::Ack(id, answer) => {
                 let Some(wanted) = self.wanted.remove(&id) else {
@@ -190,9 +223,22 @@ impl Person {
                 let (_, offset) = event[1]["id"].as_str().unwrap().rsplit_once('-').unwrap();
                 let offset: u64 = offset.parse().unwrap();
                 match &mut self.places[room] {
-                    Place::In(bases) if bases.contains(&(offset - 1)) => *bases = vec![offset],
+                    Place::In(bases)
+                        if bases.iter().any(|base| {
+                            (base + 1..offset).all(|n| news_at.contains(&(room, n)))
+                        }) =>
+                    {
+                        *bases = vec![offset];
+                    }
                     place @ Place::MayBe => *place = Place::In(vec![offset]),
                     place => return Err(format!("{offset} of {} came in {place:?}", ROOMS[room])),
+                }
+            }
+            Heard::Event(event) if event[0] == "news" => {
+                let n = event[1]["n"].as_u64().unwrap();
+                self.expects.remove(&n);
+                if !self.news.insert(n) && n > self.left_during {
+                    return Err(format!("news {n} twice"));
                 }
             }
             Heard::Event(_) => {}
@@ -210,6 +256,9 @@ impl Simulation {
             unsure: vec![false; ROOMS.len()],
             is_deaf: false,
             unacked: vec![],
+            expects: BTreeMap::new(),
+            news: BTreeSet::new(),
+            left_during: 0,
         });
         Self {
             cluster: Cluster::new(&[]),
@@ -217,6 +266,45 @@ impl Simulation {
             cut: vec![],
             next_message: 0,
             acked: BTreeMap::new(),
+            last_news: 0,
+            to_bring: vec![],
+            news_at: BTreeSet::new(),
+        }
+    }
+
+    fn emit(&mut self, targets: &[&str], reversed: bool) {
+        self.last_news += 1;
+        let n = self.last_news;
+        for person in &mut self.people {
+            let everyone = targets.contains(&"*");
+            let mut places = person.places.iter().zip(&person.unsure).zip(ROOMS);
+            let is_in = places.any(|((place, unsure), room)| {
+                matches!(place, Place::In(_)) && !unsure && targets.contains(&room)
+            });
+            if person.client.pid.is_some() && (everyone || is_in) {
+                person.expects.insert(n, everyone);
+            }
+        }
+        let body = json!({"namespace": "/chat", "rooms": targets, "event": "news", "data": {"n": n}, "id": n.to_string()});
+        let batch = Batch::parse(&body.to_string(), self.cluster.now, "fresh").unwrap();
+        let mut requests = batch.requests();
+        if reversed {
+            requests.reverse();
+        }
+        self.to_bring.extend(requests);
+    }
+
+    fn bring(&mut self) {
+        if self.to_bring.is_empty() {
+            return;
+        }
+        let (room, body) = self.to_bring.remove(0);
+        let (request, body) = (self.cluster.next_request(room.as_str()), Box::new(body));
+        let input = Input::Request { request, body };
+        self.cluster.turn(room.as_str(), vec![input]);
+        if let Some(index) = ROOMS.iter().position(|r| *r == room.as_str()) {
+            let offset = self.head(index);
+            self.news_at.insert((index, offset));
         }
     }
 
@@ -252,6 +340,10 @@ impl Simulation {
                         .values()
                         .any(|w| !matches!(w, Wanted::Send(..)));
                     if !busy {
+                        if matches!(wanted, Wanted::Leave(_)) {
+                            person.left_during = self.last_news;
+                            person.expects.retain(|_, everyone| *everyone);
+                        }
                         let ack = person.client.emit(cluster, event, json!({"chatId": chat}));
                         person.wanted.insert(ack, wanted);
                     }
@@ -308,6 +400,8 @@ impl Simulation {
                     cluster.notice(&object, connection);
                 }
             }
+            Step::Emit { targets, reversed } => self.emit(TARGETS[*targets], *reversed),
+            Step::Bring => self.bring(),
             Step::Evict { object } => {
                 let name = object_named(*object);
                 if cluster.is_idle(name) {
@@ -344,7 +438,7 @@ impl Simulation {
             let was_open = person.client.at.is_some();
             person.client.read(&mut self.cluster);
             for heard in std::mem::take(&mut person.client.log) {
-                let told = person.hear(heard, &mut self.acked);
+                let told = person.hear(heard, &mut self.acked, &self.news_at);
                 told.map_err(|error| format!("client {index}: {error}"))?;
             }
             person.client.events.clear();
@@ -369,6 +463,9 @@ impl Simulation {
                 self.cluster.unread.remove(wire);
             }
         }
+        while !self.to_bring.is_empty() {
+            self.bring();
+        }
         self.cluster.calm();
         // A wire that was cut unnoticed is found dead by its heartbeat.
         self.cluster.pass(100_000);
@@ -382,6 +479,12 @@ impl Simulation {
         // A lobby that crashed while it joined is found out by the next thing that it is told.
         self.cluster.pass(10_000);
         self.listen()?;
+        for (number, person) in self.people.iter().enumerate() {
+            if person.client.connected && !person.expects.is_empty() {
+                let expects = &person.expects;
+                return Err(format!("client {number} never heard the news {expects:?}"));
+            }
+        }
         for (index, room) in ROOMS.iter().enumerate() {
             let head = self.head(index);
             let roster = self.cluster.roster(room);
@@ -423,7 +526,7 @@ impl Simulation {
             let mut at: BTreeMap<u64, u64> = BTreeMap::new();
             for (row, offset) in rows.iter().zip(1_u64..) {
                 let args: Json = serde_json::from_str(row).unwrap();
-                if let Ok(n) = args[0]["message"].as_str().unwrap().parse()
+                if let Some(Ok(n)) = args[0]["message"].as_str().map(str::parse)
                     && at.insert(n, offset).is_some()
                 {
                     return Err(format!("{n} is in {room} twice"));
@@ -450,7 +553,7 @@ impl Simulation {
             self.cluster.notice(&object, connection);
         }
         self.cluster.pass(200_000);
-        for room in ROOMS {
+        for room in [ROOMS[0], ROOMS[1], EVERYONE] {
             let roster = self.cluster.roster(room);
             if !roster.is_empty() {
                 return Err(format!("{roster:?} are ghosts in {room}"));
@@ -475,7 +578,7 @@ impl Simulation {
 }
 
 fn object_named(n: usize) -> &'static str {
-    [LOBBIES, ROOMS].as_flattened()[n]
+    [LOBBIES[0], LOBBIES[1], ROOMS[0], ROOMS[1], EVERYONE][n]
 }
 
 fn run(steps: &[Step]) -> Result<(), String> {

@@ -162,7 +162,7 @@ impl Cluster {
         let item = Item {
             event: event.to_owned(),
             args: Args::of(&data),
-            dedupe: None,
+            ..Item::default()
         };
         let request = self.next_request(room);
         let body = Box::new(Request::Deliver {
@@ -203,7 +203,7 @@ impl Cluster {
                     parcels: delivery.parcels.clone(),
                 };
                 let body = serde_json::to_string(&request).unwrap();
-                let to = delivery.room.to_string();
+                let to = delivery.target.to_string();
                 (What::Deliver(delivery), to, body, request)
             });
             for (what, to, json, body) in asks.chain(brought).collect::<Vec<_>>() {

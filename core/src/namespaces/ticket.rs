@@ -1,16 +1,12 @@
-//! Rooms that a backend publishes to and people follow.
+//! A ticket that a backend publishes to and people follow (CONTRACT "/").
 
 use super::{Admission, Kind, by_grant_open_or_member};
 use crate::{auth::Claims, names::RoomName};
 
-/// `ticket:{id}`, `job:{id}`, `brand:{id}`, each in its namespace.
-pub struct Feed(pub &'static str);
+/// `ticket:{id}`.
+pub struct Ticket;
 
-impl Kind for Feed {
-    fn namespace(&self) -> &'static str {
-        self.0
-    }
-
+impl Kind for Ticket {
     fn admit(&self, claims: &Claims, room: &RoomName, open_kinds: &[String]) -> Admission {
         by_grant_open_or_member(claims, room, open_kinds)
     }
