@@ -1,5 +1,6 @@
 // What every end-to-end test needs: the shipped artefact on real workerd, tokens, sockets that remember their frames.
 
+import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -9,6 +10,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { createInterface } from "node:readline";
+import { isDeepStrictEqual } from "node:util";
 import { io as connect48 } from "socket.io-client";
 import { io as connect44 } from "socket.io-client-4-4";
 import WebSocket from "ws";
@@ -98,6 +100,26 @@ export async function call(server, method, route, { as, body, headers = {} } = {
   const text = await response.text();
   const json = /json/.test(response.headers.get("content-type") ?? "");
   return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
+}
+
+/** A refusal over HTTP: a problem of RFC 9457 with this status and code, whose `detail` names `field` (a pattern). */
+export function refused({ status, headers, body }, expected, code, field, what = "") {
+  assert.deepEqual([status, body.code, body.status], [expected, code, expected], `${what} ${JSON.stringify(body).slice(0, 500)}`);
+  assert.equal(headers.get("content-type"), "application/problem+json", what);
+  if (field) assert.match(body.detail, naming(field), what);
+}
+
+/** Text that names a field in backticks, with its path or an index where it has one: `` `data.progress` ``. */
+export const naming = (field) => new RegExp(`\`([\\w.]+\\.)?${field}(\\[\\d+\\])?\``);
+
+/** `POST /api/emit`, as a backend. */
+export const emit = (server, body, options) => call(server, "POST", "/api/emit", { as: SERVICE, body, ...options });
+
+/** The same, and it is taken: gives the results. */
+export async function emitted(server, body) {
+  const answer = await emit(server, body);
+  assert.equal(answer.status, 200, `${JSON.stringify(body).slice(0, 300)}: ${JSON.stringify(answer.body)}`);
+  return answer.body.results;
 }
 
 /** A WebSocket that remembers its frames, each parsed (`batch` splits lines), and waits for some. */
@@ -210,6 +232,12 @@ export class SocketIo {
     return new Promise((resolve) => this.socket.once("disconnect", resolve));
   }
 
+  /** The next disconnect, and the connection after it, however many tries it takes. */
+  async reconnected() {
+    await this.disconnected();
+    if (!this.socket.connected) await new Promise((resolve) => this.socket.once("connect", resolve));
+  }
+
   /** Sends an event and gives its ack. */
   ask(event, ...args) {
     return new Promise((resolve, reject) => {
@@ -282,6 +310,51 @@ export async function ioConnected(t, server, claims, options) {
   const [first, ...rest] = options?.transports ?? ["websocket"];
   if (first === "polling" && rest.length > 0) await eventually("the upgrade", () => engine.transport.name === "websocket");
   return client;
+}
+
+/** Such a client in a room of `/`, past its `presence_state`. */
+export async function enter(t, server, room, claims, options) {
+  const client = await ioConnected(t, server, claims, options);
+  const ack = await client.ask("join", { room });
+  assert.equal(ack.ok, true, JSON.stringify(ack));
+  await client.event("presence_state", (data) => data.room === room);
+  return client;
+}
+
+const SUBSCRIBE = { "/jobs": "subscribe-job", "/notifications": "subscribe-user", "/analytics": "subscribe-brand" };
+
+/** Such a client in one of these namespaces, subscribed to a job, a user or a brand. */
+export async function subscribe(t, server, namespace, id, claims, options) {
+  const client = await ioConnected(t, server, claims, { ...options, namespace });
+  const ack = await client.ask(SUBSCRIBE[namespace], id);
+  assert.equal(ack.ok, true, `${namespace} ${id}: ${JSON.stringify(ack)}`);
+  await client.event("subscribed");
+  return client;
+}
+
+/** One such client on each of so many lobbies. */
+export async function onEachLobby(t, server, lobbies, claims, options) {
+  const clients = new Map();
+  for (let tries = 0; clients.size < lobbies; tries++) {
+    assert.ok(tries < 40 * lobbies, `only on ${[...clients.keys()]}`);
+    const client = await ioConnected(t, server, claims, options);
+    if (clients.has(client.home)) client.close();
+    else clients.set(client.home, client);
+  }
+  return [...clients.values()];
+}
+
+/** Cuts a client, and does something before it is back. WebSocket only. */
+export async function cutWhile(client, meanwhile) {
+  client.socket.io.reconnection(false);
+  const gone = client.disconnected();
+  client.cut();
+  await gone;
+  await meanwhile();
+  client.socket.io.reconnection(true);
+  const back = client.connected();
+  client.socket.connect();
+  await back;
 }
 
 /** What Engine.IO's polling transport does, by hand: `{sid, …}`, and requests that say what came back. */
@@ -393,6 +466,12 @@ export async function eventually(what, ask, ms = 10_000) {
     if (answer) return answer;
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
   }
+}
+
+/** Asks until the answer is `expected`, and says how it differs where it does not become that. */
+export async function becomes(ask, expected, what) {
+  await eventually(what, () => isDeepStrictEqual(ask(), expected)).catch(() => {});
+  assert.deepEqual(ask(), expected, what);
 }
 
 /**

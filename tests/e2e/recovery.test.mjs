@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { call, crash, eventually, freePort, io, ioConnected, persistDir, rawConnect, serve, sleep, token } from "./harness.mjs";
+import { call, crash, cutWhile, eventually, freePort, io, ioConnected, persistDir, rawConnect, serve, sleep, token } from "./harness.mjs";
 
 const ROOMY = { RATE_EVENTS_PER_SECOND: 100_000, RATE_BURST: 1_000_000 };
 /** A stock client that comes back at once. */
@@ -32,22 +32,9 @@ async function enter(t, to, name, claims, options) {
 
 /** The network fails; gives a promise of the socket's next connection. */
 function cut(client) {
-  const back = new Promise((resolve) => client.socket.once("connect", resolve));
+  const back = client.reconnected();
   client.cut();
-  return client.disconnected().then(() => back);
-}
-
-/** Cut, with what `meanwhile` does before the client is back. */
-async function cutWhile(client, meanwhile) {
-  client.socket.io.reconnection(false);
-  const gone = client.disconnected();
-  client.cut();
-  await gone;
-  await meanwhile();
-  client.socket.io.reconnection(true);
-  const back = client.connected();
-  client.socket.connect();
-  await back;
+  return back;
 }
 
 const say = (client, name, data) => client.ask("send", { room: name, event: "note", data }).then(ok);
@@ -104,8 +91,7 @@ describe("connection state recovery", { concurrency: 8, timeout: 120_000 }, () =
     ok(await chat.ask("join_chat", { chatId }));
     const bob = await enter(t, server, name, person("bob"));
     const ids = [ann.socket.id, chat.socket.id];
-    const back = chat.disconnected().then(() => new Promise((resolve) => chat.socket.once("connect", resolve)));
-    await Promise.all([cut(ann), back]);
+    await Promise.all([cut(ann), chat.reconnected()]);
     assert.deepEqual([ann.socket.recovered, chat.socket.recovered, ann.socket.id, chat.socket.id], [true, true, ...ids]);
     await say(bob, name, 1);
     await ann.event("note");
@@ -216,7 +202,7 @@ describe("connection state recovery", { concurrency: 8, timeout: 120_000 }, () =
     await ann.event("note", (n) => n === 3);
     const ids = [ann, quiet, bob].map(({ socket }) => socket.id);
     for (const round of [1, 2]) {
-      const back = [ann, quiet, bob].map((client) => client.disconnected().then(() => new Promise((resolve) => client.socket.once("connect", resolve))));
+      const back = [ann, quiet, bob].map((client) => client.reconnected());
       await crash(running);
       running = await serve(t, { persist, port, vars: ROOMY });
       await call(running, "POST", `/rooms/${name}/events`, { as: person("backend"), body: { event: "note", data: `backend ${round}` } });

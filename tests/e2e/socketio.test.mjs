@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { ADMIN, call, CONTACT, engine, eventually, handshake, history, inbound, ioConnected, join, serve, SERVICE, sleep, STOCK_CLIENTS, token } from "./harness.mjs";
+import { ADMIN, call, CONTACT, engine, enter, eventually, handshake, history, inbound, ioConnected, join, serve, SERVICE, sleep, STOCK_CLIENTS, token } from "./harness.mjs";
 
 const ROOMY = { RATE_EVENTS_PER_SECOND: 1_000, RATE_BURST: 10_000 };
 const TRANSPORTS = [["websocket"], ["polling"], ["polling", "websocket"]];
@@ -22,15 +22,6 @@ const newLine = () => `+1555030${String(++count).padStart(4, "0")}`;
 const person = (sub, more) => ({ sub, rooms: ["*"], ...more });
 const path = (name, rest) => `/rooms/${encodeURIComponent(name)}${rest}`;
 const userIds = (users) => users.map(({ userId }) => userId).sort();
-
-/** Connected and in the room, past its `presence_state`. */
-async function enter(t, to, name, claims, options) {
-  const client = await ioConnected(t, to, claims, options);
-  const ack = await client.ask("join", { room: name });
-  assert.equal(ack.ok, true, JSON.stringify(ack));
-  await client.event("presence_state", (data) => data.room === name);
-  return client;
-}
 
 /** `listener` has everything that `sender` caused in the room until now. */
 async function fence(sender, listener, name) {
