@@ -92,3 +92,37 @@ pub fn method_not_allowed(allowed: &str) -> Result<Response> {
 pub fn json(body: &impl Serialize) -> Result<Reply> {
     Response::from_json(body).map(Reply::Api)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_openapi_document_has_our_codes_each_with_its_status() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../public/openapi.json")).unwrap();
+        let find = |reference: &serde_json::Value| {
+            let pointer = reference["$ref"].as_str()?.strip_prefix('#')?;
+            document.pointer(pointer)
+        };
+        let codes_of = |schema: &serde_json::Value| -> Vec<Code> {
+            serde_json::from_value(schema["properties"]["code"]["enum"].clone()).unwrap()
+        };
+        let known = codes_of(&document["components"]["schemas"]["Problem"]);
+        let operations = document["paths"].as_object().unwrap().values();
+        for operation in operations.flat_map(|path| path.as_object().unwrap().values()) {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let response = find(response).unwrap_or(response);
+                let schema = &response["content"]["application/problem+json"]["schema"];
+                if schema.is_null() {
+                    continue;
+                }
+                for code in codes_of(&schema["allOf"][1]) {
+                    assert_eq!(code.status().to_string(), *status, "{code:?}");
+                    assert!(known.contains(&code), "{code:?}");
+                }
+            }
+        }
+    }
+}

@@ -190,7 +190,10 @@ fn decode(segments: &[&str]) -> Result<Parameters, Miss> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::{Route::*, *};
 
     #[test]
@@ -302,5 +305,24 @@ mod tests {
             let parameters = template.matches('{').count();
             assert!(parameters <= Parameters::default().len(), "{template}");
         }
+    }
+
+    #[test]
+    fn the_openapi_document_describes_every_row_and_nothing_else() {
+        let document: serde_json::Value =
+            serde_json::from_str(include_str!("../public/openapi.json")).unwrap();
+        let mut described = BTreeSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys() {
+                described.insert((method.to_uppercase(), path.as_str()));
+            }
+        }
+        // `/socket.io/` is a protocol of its own: it has a sentence instead.
+        let http = TABLE.iter().filter(|(method, ..)| *method != ANY);
+        let rows = http.map(|(method, path, _)| ((*method).to_owned(), *path));
+        assert_eq!(described, rows.collect());
+        let text = document["info"]["description"].as_str().unwrap();
+        assert!(text.contains("`/socket.io/`"), "{text}");
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     }
 }

@@ -1,8 +1,8 @@
 //! What clients poll whose socket is down: each answer has an entity tag.
 
 use dialtone_core::{
-    error::Refusal, event::Args, names::RoomName, namespaces::room_from_client,
-    wire::Request as RoomRequest,
+    error::Refusal, event::Args, limits::MAX_NOTIFICATION_ID_LEN, names::RoomName,
+    namespaces::room_from_client, wire::Request as RoomRequest,
 };
 use serde::Serialize;
 use worker::Request;
@@ -63,6 +63,9 @@ pub async fn read_notification(caller: &Caller<'_>, id: &str) -> Result<Reply, F
     #[derive(Serialize)]
     struct Read<'a> {
         id: &'a str,
+    }
+    if !(1..=MAX_NOTIFICATION_ID_LEN).contains(&id.len()) {
+        return Err(Refusal::bad_request("the path names no notification").into());
     }
     event(caller, "mark-read", Args::of(&Read { id })).await
 }

@@ -7,16 +7,17 @@ import { existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writ
 import { delimiter, dirname, join } from "node:path";
 import { browserHint, findChromium, installChromium } from "./chromium.mjs";
 import { withLock } from "./lock.mjs";
+import { findSchemathesis, installSchemathesis, schemathesisHint } from "./schemathesis.mjs";
 import { cacheDir, cargoTools, Complaint, elapsed, main, ROOT, run } from "./tools.mjs";
 
 const TARGET = "wasm32-unknown-unknown";
 const PROGRESS_INTERVAL_MS = 15_000;
 
 /**
- * Sets up whatever is missing. `browser`: Chromium too. `log` gets the lines that say what is happening;
- * there are none when nothing is missing.
+ * Sets up whatever is missing. `e2e`: what the end-to-end tests need, too. `log` gets the lines that say what is
+ * happening; there are none when nothing is missing.
  */
-export async function setup({ browser = false, log = console.log } = {}) {
+export async function setup({ e2e = false, log = console.log } = {}) {
   const say = (line) => log(`setup: ${line}`);
   checkNode();
   await checkRust(say);
@@ -25,9 +26,13 @@ export async function setup({ browser = false, log = console.log } = {}) {
   // Not --locked: the locked webpki-roots may have been withdrawn from the registry.
   await cargoInstall(cargoTools.wasmBindgen(), [], say);
   devVars(say);
-  if (browser && !findChromium()) {
+  if (e2e && !findChromium()) {
     await installChromium(say);
     if (!findChromium()) say(browserHint);
+  }
+  if (e2e && !findSchemathesis()) {
+    await installSchemathesis(say);
+    if (!findSchemathesis()) say(schemathesisHint);
   }
 }
 
@@ -147,6 +152,6 @@ export function devVars(say = () => {}) {
 
 main(import.meta.url, async (args) => {
   const start = Date.now();
-  await setup({ browser: args.includes("--browser") });
+  await setup({ e2e: args.includes("--e2e") });
   console.log(`setup: everything is ready (${elapsed(start)})`);
 });

@@ -58,7 +58,7 @@ main(import.meta.url, async (args) => {
   const unknown = only.find((group) => !groups.includes(group));
   if (unknown !== undefined) throw new Complaint(`--only is one of ${groups.join(", ")}, not ${unknown}`);
 
-  await setup({ browser: only.includes("e2e") });
+  await setup({ e2e: only.includes("e2e") });
   for (const { group, also, name, body } of STEPS) {
     if (!only.includes(group) && !only.includes(also)) continue;
     console.log(`\n── ${name} ──`);

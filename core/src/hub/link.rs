@@ -108,6 +108,14 @@ impl Link {
         self.position.is_some() && !ends
     }
 
+    /// The room has been left. Unless a join came with that, it tells this object nothing until the next.
+    pub fn left(&mut self) {
+        let mut with_it = self.under_way.iter();
+        if !with_it.any(|pending| matches!(pending.op, Op::Join { .. })) {
+            self.position = None;
+        }
+    }
+
     /// The users of the joins that are not answered yet.
     pub fn joining(&self) -> impl Iterator<Item = &UserId> {
         let pending = self.under_way.iter().chain(&self.ops);

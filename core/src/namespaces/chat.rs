@@ -242,7 +242,6 @@ impl Kind for Chat {
             args: Args::of(&payload),
             to_sender: true,
             client_id,
-            ..Publish::default()
         })
     }
 

@@ -25,6 +25,8 @@ mod user;
 
 use serde::Serialize;
 
+pub use analytics::EVENT_TYPES as ANALYTICS_EVENTS;
+pub use jobs::STATUS_CHANGED as JOB_STATUS_CHANGED;
 pub use namespace::{Action, Client, Emitted, Namespace};
 pub use notifications::{READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION};
 

@@ -22,7 +22,6 @@ const SERVER_EVENTS: &[&str] = &[
     "new_message",
     "message_updated",
     "message_status",
-    "subscribed",
     notifications::RECEIVED,
     notifications::READ,
     notifications::CLEARED,

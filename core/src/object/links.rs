@@ -440,7 +440,13 @@ impl Object {
                 }
                 Ok(())
             }
-            (Waiter::Leave | Waiter::Nobody, _) => Ok(()),
+            (Waiter::Leave, _) => {
+                if matches!(op, Op::Leave { last: true, .. }) {
+                    self.hub.links.get(room).left();
+                }
+                Ok(())
+            }
+            (Waiter::Nobody, _) => Ok(()),
             (Waiter::Pull, OpAnswer::Joined(joined)) => self.pulled(sql, now, room, joined),
             (Waiter::Pull, _) => {
                 // The next notice notices the gap again.

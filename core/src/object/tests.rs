@@ -21,6 +21,7 @@ use crate::{
     wire::{Caller, Connect, Item, Parcel, Request},
 };
 
+mod backend;
 mod simulation;
 mod socket_io;
 mod world;

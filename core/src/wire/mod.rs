@@ -156,6 +156,7 @@ pub struct About {
 /// What one room, or the Worker, brings to another.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(clippy::large_enum_variant)] // Nearly all of them are events.
 pub enum Parcel {
     /// An event to accept.
     Event(Item),

@@ -181,6 +181,8 @@ impl Person {
                 self.places = vec![Place::Out; ROOMS.len()];
                 self.unsure = vec![false; ROOMS.len()];
                 self.expects.clear();
+                // It is another socket; its lobby may not have heard yet what the last one had.
+                self.news.clear();
             }
             Heard::Ack(id, answer) => {
                 let Some(wanted) = self.wanted.remove(&id) else {
@@ -324,6 +326,9 @@ impl Simulation {
                 let person = &mut self.people[*client];
                 if person.client.at.is_none() {
                     person.client.dial(cluster, LOBBIES[*lobby]);
+                    if let (true, Some(wire)) = (person.is_deaf, &person.client.at) {
+                        cluster.unread.insert(wire.clone());
+                    }
                 }
             }
             Step::Join { client, room } | Step::Leave { client, room } => {
@@ -463,6 +468,8 @@ impl Simulation {
                 self.cluster.unread.remove(wire);
             }
         }
+        // A lobby that crashed while it connected somebody is found out by it.
+        self.emit(&["*"], false);
         while !self.to_bring.is_empty() {
             self.bring();
         }
