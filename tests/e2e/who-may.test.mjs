@@ -106,6 +106,21 @@ describe("who may join", { concurrency: 6, timeout: 120_000 }, () => {
     assert.deepEqual(eve.all("note"), []);
   });
 
+  test("users whose ids a room's name cannot hold as they are have each a room of their own, too", async (t) => {
+    for (const [one, two] of [["auth0|7", "auth0_7"], ["张三", "李四"], ["ann b", "ann_b"], ["a/b", "a|b"]]) {
+      const [first, second] = [await ioConnected(t, server, { sub: one }), await ioConnected(t, server, { sub: two })];
+      const body = { type: "alert", title: "private", message: `for ${one}`, severity: "info" };
+      assert.equal((await call(server, "POST", `/api/users/${encodeURIComponent(one)}/notifications`, { as: SERVICE, body })).status, 200, one);
+      const unread = async (sub) => (await call(server, "GET", "/api/notifications?unread=1", { as: { sub } })).body.unread;
+      assert.deepEqual([await unread(one), await unread(two)], [1, 0], `${two} reads what is ${one}'s`);
+      assert.equal((await first.ask("message_sent", { phoneNumberId: "1", to: "2", body: "mine", timestamp: "2026-01-05T10:00:00.000Z" })).ok, true);
+      await first.event("message_updated");
+      await emitted(server, { event: "fence", data: one });
+      await second.event("fence", (data) => data === one);
+      assert.deepEqual(second.all("message_updated"), [], `${two} hears what is ${one}'s`);
+    }
+  });
+
   test("an admin is in admins:all and admin:{id} from the start, and hears what is emitted there; nobody else does", async (t) => {
     const sub = user("root");
     const [root, ann] = [await ioConnected(t, server, { sub, role: "admin" }), await ioConnected(t, server, { sub: "ann", rooms: ["*"] })];
