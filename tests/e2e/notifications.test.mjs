@@ -246,7 +246,7 @@ describe("notifications", { concurrency: 6, timeout: 120_000 }, () => {
   });
 
   test("kept, read, cleared and deduplicated outlive kill -9", async (t) => {
-    const [persist, port, sub] = [persistDir(t), await freePort(), "ann"];
+    const [persist, port, sub] = [persistDir(), await freePort(), "ann"];
     const start = () => serve(t, { persist, port });
     let running = await start();
     const restart = async () => (await crash(running), (running = await start()));
@@ -397,7 +397,7 @@ describe("a chat's notifications", { concurrency: 6, timeout: 120_000 }, () => {
   });
 
   test("an acknowledged message's notifications come after kill -9 too, once each", async (t) => {
-    const [persist, port] = [persistDir(t), await freePort()];
+    const [persist, port] = [persistDir(), await freePort()];
     let running = await serve(t, { persist, port, vars: ROOMY });
     const chatId = await chatOf(running, "ann", "bob", "carol");
     for (const round of [1, 2, 3]) {
@@ -529,7 +529,7 @@ describe("EVENT_WEBHOOK_URL", { concurrency: 6, timeout: 120_000 }, () => {
   test("what is owed is sent after kill -9, in order, though nobody asks for it, and nothing is owed twice", async (t) => {
     let open = false;
     const hooks = await receiver(t, () => (open ? 200 : 500));
-    const options = { persist: persistDir(t), port: await freePort(), vars: { ...ROOMY, EVENT_WEBHOOK_URL: hooks.url, EVENT_WEBHOOK_SECRET: SECRET } };
+    const options = { persist: persistDir(), port: await freePort(), vars: { ...ROOMY, EVENT_WEBHOOK_URL: hooks.url, EVENT_WEBHOOK_SECRET: SECRET } };
     const before = await serve(t, options);
     const chatId = await chatOf(before, "ann", "bob", "carol");
     const sender = await inChat(t, before, chatId, "ann");
