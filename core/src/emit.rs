@@ -198,7 +198,7 @@ impl Wanted {
                 now,
                 fresh_id,
             };
-            let is_own = kind_of(room).namespace_of(&event) == namespace;
+            let is_own = kind_of(room).namespace_for(&event) == namespace;
             Ok(Item {
                 event: event.clone(),
                 args: known.emitted(&emitted, &event, args.clone())?,
@@ -247,7 +247,7 @@ fn find(
             Err(Refusal::new(Code::WrongNamespace, message))
         }
         namespace => {
-            let namespace = namespace.unwrap_or_else(|| kind_of(&room).namespace_of(event));
+            let namespace = namespace.unwrap_or_else(|| kind_of(&room).namespace_for(event));
             let namespace = namespace.to_owned();
             Ok((room, namespace))
         }

@@ -546,7 +546,8 @@ describe("EVENT_WEBHOOK_URL", { concurrency: 6, timeout: 120_000 }, () => {
     const last = await serve(t, options);
     await say(await inChat(t, last, chatId, "ann"), chatId, "last");
     await eventually("the last two", () => hooks.taken().filter((one) => messageOf(one) === "last").length === 2);
-    assert.equal(hooks.taken().length, 12);
+    // A kill may come between the answer and its commit: then it comes again, under the same id.
+    assert.equal(new Set(hooks.taken().map(({ headers }) => headers["webhook-id"])).size, 12);
   });
 
   test("without EVENT_WEBHOOK_URL nothing is POSTed, and a bad one is a 503 that names it", async (t) => {
