@@ -63,6 +63,15 @@ impl Fields {
             .ok_or_else(|| self.wrong(name, what))
     }
 
+    /// A field that must be there, and one of these words.
+    pub fn one_of(&self, name: &str, words: &[&str]) -> Result<String, Refusal> {
+        let what = || format!("one of {}", words.join(", "));
+        match self.optional::<String>(name, "text") {
+            Ok(Some(word)) if words.contains(&word.as_str()) => Ok(word),
+            _ => Err(self.wrong(name, &what())),
+        }
+    }
+
     /// The refusal of a field.
     pub fn wrong(&self, name: &str, what: &str) -> Refusal {
         let missing = if self.fields.contains_key(name) {

@@ -6,6 +6,7 @@ use dialtone_core::{
     event::Args,
     fields::Fields,
     names::{RoomName, UserId},
+    namespaces::{ANALYTICS_EVENTS, JOB_STATUS_CHANGED, NOTIFICATION},
     wire::Published,
 };
 use dialtone_durable::random;
@@ -42,7 +43,7 @@ pub async fn emit(request: Request, caller: &Caller<'_>) -> Result<Reply, Failur
 /// `POST /api/jobs/{id}`: a `JobStatusUpdate`.
 pub async fn job(request: Request, caller: &Caller<'_>, id: &str) -> Result<Reply, Failure> {
     one(request, caller, "/jobs", format!("job:{id}"), |_| {
-        Ok("job:status-changed".to_owned())
+        Ok(JOB_STATUS_CHANGED.to_owned())
     })
     .await
 }
@@ -54,14 +55,7 @@ pub async fn analytics(request: Request, caller: &Caller<'_>, id: &str) -> Resul
         caller,
         "/analytics",
         format!("brand:{id}"),
-        |event| {
-            let event_type: String = Fields::of(event)?.required("eventType", "text")?;
-            if event_type.starts_with("analytics:") {
-                Ok(event_type)
-            } else {
-                Err(Refusal::invalid("`eventType` must be an analytics event"))
-            }
-        },
+        |event| Fields::of(event)?.one_of("eventType", ANALYTICS_EVENTS),
     )
     .await
 }
@@ -77,7 +71,7 @@ pub async fn notification(
         .and_then(|user| RoomName::user(&user))
         .map_err(not_a_user)?;
     one(request, caller, "/notifications", room.to_string(), |_| {
-        Ok("notification:received".to_owned())
+        Ok(NOTIFICATION.to_owned())
     })
     .await
 }

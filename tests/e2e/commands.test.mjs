@@ -86,7 +86,7 @@ test("SIGTERM ends a server within seconds though sockets are open, and with 0",
 });
 
 test("after kill -9 the same command serves the same port and folder again, three times over", async (t) => {
-  const options = { port: await freePort(), persist: persistDir(t) };
+  const options = { port: await freePort(), persist: persistDir() };
   for (let n = 1; n <= 3; n++) {
     const server = await serve(t, options);
     const ann = await join(t, server, "demo:1", { sub: "ann", rooms: ["demo:1"] });

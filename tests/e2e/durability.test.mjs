@@ -12,7 +12,7 @@ const PEOPLE = { ann: { sub: "ann", rooms: ["demo:*"] }, bob: { sub: "bob", room
 
 /** Starts on a folder of its own; `again()` starts the next server on the same folder and port. */
 async function startDurable(t, options = {}) {
-  const persist = persistDir(t);
+  const persist = persistDir();
   const port = await freePort();
   const again = () => serve(t, { persist, port, ...options });
   return { server: await again(), persist, again };
@@ -193,8 +193,8 @@ test("through ten kills at random moments every acknowledged event and SMS is in
 });
 
 /** The MessageSids in each object's log; read from a copy of the folder, so that nothing is woken. */
-function storedSids(t, persist) {
-  const copy = persistDir(t);
+function storedSids(persist) {
+  const copy = persistDir();
   cpSync(persist, copy, { recursive: true });
   const objects = path.join(copy, "dialtone-room");
   const files = readdirSync(objects).filter((name) => name.endsWith(".sqlite") && name !== "metadata.sqlite");
@@ -223,7 +223,7 @@ test("what a kill -9 kept from the line's and the assignee's rooms reaches them 
     await sleep(20 * attempt + Math.random() * 20);
     await crash(current);
     await Promise.all(posts);
-    const copies = Map.groupBy(storedSids(t, persist), (sid) => sid);
+    const copies = Map.groupBy(storedSids(persist), (sid) => sid);
     expected = [...copies.keys()].sort();
     missing = expected.filter((sid) => copies.get(sid).length < 3);
     if (missing.length >= 5) break;

@@ -136,7 +136,7 @@ describe("an emit to rooms", { concurrency: 6, timeout: 120_000 }, () => {
   });
 
   test("an emit that was answered is in every room's history after kill -9, and comes once to those who come back", async (t) => {
-    const [persist, port, event] = [persistDir(t), await freePort(), newEvent()];
+    const [persist, port, event] = [persistDir(), await freePort(), newEvent()];
     const [a, b] = [room(), room()];
     const start = () => serve(t, { persist, port, vars: ROOMY });
     let running = await start();
@@ -161,7 +161,7 @@ describe("an emit to rooms", { concurrency: 6, timeout: 120_000 }, () => {
   });
 
   test("through five kills at random moments a backend that repeats its emits until they are answered is heard once, in order, by everyone", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort(), vars: { ...ROOMY, LOBBIES: 2 } };
+    const options = { persist: persistDir(), port: await freePort(), vars: { ...ROOMY, LOBBIES: 2 } };
     const [a, b, event] = [room(), room(), newEvent()];
     let running = await serve(t, options);
     const clients = [];
@@ -335,7 +335,7 @@ describe("an emit's options", { concurrency: 6, timeout: 120_000 }, () => {
   });
 
   test("an id is known after kill -9 too, in a room and for everyone", async (t) => {
-    const [persist, port, event] = [persistDir(t), await freePort(), newEvent()];
+    const [persist, port, event] = [persistDir(), await freePort(), newEvent()];
     const before = await serve(t, { persist, port });
     const items = [{ room: "ticket:1" }, {}, { rooms: ["*", "ticket:2"] }].map((target, n) => ({ ...target, event, data: n, id: `id-${n}` }));
     const first = [];

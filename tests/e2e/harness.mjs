@@ -30,11 +30,13 @@ export async function freePort() {
   return port;
 }
 
-/** A folder for `--persist`, deleted when the test `t` is over. */
-export function persistDir(t) {
-  const dir = mkdtempSync(path.join(tmpdir(), "dialtone-e2e-"));
-  t.after(() => rmSync(dir, { recursive: true, force: true }));
-  return dir;
+const folders = [];
+process.on("exit", () => folders.forEach((dir) => rmSync(dir, { recursive: true, force: true })));
+
+/** A folder for `--persist`, deleted when this process ends: after a test its servers, which end later, may still write there. */
+export function persistDir() {
+  folders.push(mkdtempSync(path.join(tmpdir(), "dialtone-e2e-")));
+  return folders.at(-1);
 }
 
 /**

@@ -110,7 +110,7 @@ test("a signed SMS appears in every tab of its conversation, and HTML in it stay
 });
 
 test("after a crash the page says reconnecting, then connected, and shows what happened meanwhile and what was written, once", async (t) => {
-  const persist = persistDir(t);
+  const persist = persistDir();
   const port = await freePort();
   const server = await serve(t, { persist, port });
   const ann = await openTab(t, server);

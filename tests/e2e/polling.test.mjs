@@ -198,7 +198,7 @@ describe("the polling fallbacks", { concurrency: 6, timeout: 60_000 }, () => {
   });
 
   test("after kill -9 the polls answer what they answered, with the same ETag", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort() };
+    const options = { persist: persistDir(), port: await freePort() };
     const first = await serve(t, options);
     await posted(first, "/api/jobs/1", { status: "in_progress", progress: 40 });
     await posted(first, "/api/analytics/1", analytics(40));

@@ -156,7 +156,7 @@ describe("read receipts", { concurrency: 6, timeout: 60_000 }, () => {
   });
 
   test("never move back after kill -9 either, in a room and in a chat", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort(), vars: { ...ROOMY, LOBBIES: 2 } };
+    const options = { persist: persistDir(), port: await freePort(), vars: { ...ROOMY, LOBBIES: 2 } };
     let running = await serve(t, options);
     const chatted = async (to, sub) => {
       const client = await ioConnected(t, to, person(sub), { namespace: "/chat" });

@@ -192,7 +192,7 @@ describe("connection state recovery", { concurrency: 8, timeout: 120_000 }, () =
   });
 
   test("after kill -9 a stock client is recovered: same id, its rooms, and what was sent meanwhile", async (t) => {
-    const [persist, port, name] = [persistDir(t), await freePort(), room()];
+    const [persist, port, name] = [persistDir(), await freePort(), room()];
     let running = await serve(t, { persist, port, vars: ROOMY });
     const ann = await enter(t, running, name, person("ann"));
     const quiet = await ioConnected(t, running, person("quiet"), { ...BACK, namespace: "/chat" });

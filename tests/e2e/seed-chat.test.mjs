@@ -257,7 +257,7 @@ describe("the guide customer-provider-chat", { concurrency: 6, timeout: 60_000 }
   });
 
   test("a deploy, here kill -9, closes nobody's page: it reconnects with the guide's options and goes on", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort(), vars: { ALLOWED_ORIGINS: FRONTEND_URL } };
+    const options = { persist: persistDir(), port: await freePort(), vars: { ALLOWED_ORIGINS: FRONTEND_URL } };
     const first = await serve(t, options);
     const chat = await newChat(first);
     const [customer, provider] = [await openChat(t, first, chat.id, chat.customer), await openChat(t, first, chat.id, chat.provider)];

@@ -154,7 +154,7 @@ describe("the guide sms-hub", { concurrency: 6, timeout: 60_000 }, () => {
   });
 
   test("fly deploy --force-machines, here kill -9: the page comes back by itself, and no SMS that was answered is lost", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort() };
+    const options = { persist: persistDir(), port: await freePort() };
     const first = await serve(t, options);
     const { line, sub } = await newAgent(first);
     const page = await open(t, first, { sub });

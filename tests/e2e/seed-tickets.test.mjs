@@ -137,7 +137,7 @@ describe("the guide tickets", { concurrency: 6, timeout: 60_000 }, () => {
   });
 
   test("pm2 restart, here kill -9: both windows come back by themselves and go on, and a refresh shows it all", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort(), vars: VARS };
+    const options = { persist: persistDir(), port: await freePort(), vars: VARS };
     const first = await serve(t, options);
     const [one, two] = [await open(t, first, { ticket: "7" }), await open(t, first, { ticket: "7" })];
     await api(first).comment("7", { text: "before" });

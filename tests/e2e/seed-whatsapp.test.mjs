@@ -163,7 +163,7 @@ describe("the guide whatsapp-inbox", { concurrency: 6, timeout: 60_000 }, () => 
   });
 
   test("the server restarts, here kill -9: the page polls, reconnects by itself, and has every message once", async (t) => {
-    const options = { persist: persistDir(t), port: await freePort() };
+    const options = { persist: persistDir(), port: await freePort() };
     const first = await serve(t, options);
     const line = await newInbox(first, "ann");
     const page = await openConversation(t, first, line, { sub: "ann" });

@@ -192,7 +192,7 @@ for (const variant of VARIANTS) {
 
 describe("/chat whatever the client", { concurrency: 6, timeout: 120_000 }, () => {
   test("the same clientMessageId gets the same id after kill -9 too", async (t) => {
-    const [persist, port, chatId] = [persistDir(t), await freePort(), newChat()];
+    const [persist, port, chatId] = [persistDir(), await freePort(), newChat()];
     const sent = { chatId, message: "once", clientMessageId: "m-1" };
     const before = await serve(t, { persist, port });
     const first = await (await enter(t, before, chatId, person("ann"))).ask("send_message", sent);

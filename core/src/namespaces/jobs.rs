@@ -1,6 +1,6 @@
 //! `/jobs`: how far jobs are (CONTRACT "/jobs").
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     Action, Admission, Client, Effect, Emitted, Kind, Namespace, Presence, by_grant_open_or_member,
@@ -21,18 +21,14 @@ pub struct Jobs;
 /// The event of a [`check`]ed status.
 pub const STATUS_CHANGED: &str = "job:status-changed";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Status {
-    Draft,
-    Pending,
-    Approved,
-    Published,
-    Failed,
-    InProgress,
-}
-
-const STATUS: &str = "one of draft, pending, approved, published, failed, in_progress";
+const STATUSES: &[&str] = &[
+    "draft",
+    "pending",
+    "approved",
+    "published",
+    "failed",
+    "in_progress",
+];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,14 +40,14 @@ struct Subscribed<'a> {
 fn check(emitted: &Emitted<'_>, args: &Args) -> Result<Args, Refusal> {
     let mut update = Fields::of(args)?;
     update.fill("timestamp", &emitted.now.rfc3339());
-    if emitted.room.kind() == "job" {
+    if emitted.room.kind() == "job" && emitted.is_only {
         update.fill("jobId", emitted.room.id());
     }
     let job_id: String = update.required("jobId", "text")?;
     if emitted.room.kind() == "job" && emitted.room.id() != job_id {
         return Err(update.wrong("jobId", "the job that it is emitted to"));
     }
-    update.required::<Status>("status", STATUS)?;
+    update.one_of("status", STATUSES)?;
     progress(&update, "progress", false)?;
     for name in ["currentPlatform", "error", "timestamp"] {
         update.optional::<String>(name, "text")?;
@@ -117,7 +113,7 @@ impl Kind for Jobs {
     }
 
     fn server_events(&self) -> &'static [&'static str] {
-        &["subscribed", STATUS_CHANGED]
+        &[STATUS_CHANGED]
     }
 
     fn came_or_went(&self, _: &RoomName, _: &UserId, _: bool) -> Presence {

@@ -25,6 +25,8 @@ mod user;
 
 use serde::Serialize;
 
+pub use analytics::EVENT_TYPES as ANALYTICS_EVENTS;
+pub use jobs::STATUS_CHANGED as JOB_STATUS_CHANGED;
 pub use namespace::{Action, Client, Emitted, Namespace};
 pub use notifications::{READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION};
 
@@ -116,7 +118,7 @@ pub trait Kind: Sync {
     }
 
     /// In which of them an event is heard, if nothing else is said.
-    fn namespace_of(&self, _event: &str) -> &'static str {
+    fn namespace_for(&self, _event: &str) -> &'static str {
         self.namespace()
     }
 

@@ -1,7 +1,7 @@
 //! `/notifications`: what a user has not read yet (CONTRACT "/notifications"). They are kept in the
 //! user's own room, whose kind is [`super::user::User`].
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     Action, Admission, Client, Emitted, Namespace,
@@ -29,30 +29,15 @@ pub const READ: &str = "notification:read";
 /// All were.
 pub const CLEARED: &str = "notifications:cleared";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Type {
-    JobCompleted,
-    JobFailed,
-    ApprovalNeeded,
-    InsightAvailable,
-    SyncComplete,
-    Alert,
-}
-
-const TYPE: &str =
-    "one of job-completed, job-failed, approval-needed, insight-available, sync-complete, alert";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    Info,
-    Warning,
-    Error,
-    Success,
-}
-
-const SEVERITY: &str = "one of info, warning, error, success";
+const TYPES: &[&str] = &[
+    "job-completed",
+    "job-failed",
+    "approval-needed",
+    "insight-available",
+    "sync-complete",
+    "alert",
+];
+const SEVERITIES: &[&str] = &["info", "warning", "error", "success"];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,8 +54,8 @@ fn check(emitted: &Emitted<'_>, args: &Args) -> Result<Args, Refusal> {
         let what = format!("text of 1 to {MAX_NOTIFICATION_ID_LEN} bytes");
         return Err(notification.wrong("id", &what));
     }
-    notification.required::<Type>("type", TYPE)?;
-    notification.required::<Severity>("severity", SEVERITY)?;
+    notification.one_of("type", TYPES)?;
+    notification.one_of("severity", SEVERITIES)?;
     for name in ["title", "message", "timestamp"] {
         notification.required::<String>(name, "text")?;
     }

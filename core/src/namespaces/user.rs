@@ -22,7 +22,6 @@ const SERVER_EVENTS: &[&str] = &[
     "new_message",
     "message_updated",
     "message_status",
-    "subscribed",
     notifications::RECEIVED,
     notifications::READ,
     notifications::CLEARED,
@@ -36,7 +35,7 @@ impl Kind for User {
         Some(notifications::NAME)
     }
 
-    fn namespace_of(&self, event: &str) -> &'static str {
+    fn namespace_for(&self, event: &str) -> &'static str {
         match event {
             notifications::RECEIVED | notifications::READ | notifications::CLEARED => {
                 notifications::NAME
