@@ -46,7 +46,7 @@ const NAMES = {
   commands: [10, () => Object.keys(JSON.parse(read("package.json")).scripts).map((name) => (/^(start|test)$/.test(name) ? `npm ${name}` : `npm run ${name}`))],
 };
 
-/** What a namespace or a kind matches on, emits, or has in a list or a constant; and what no client may send. */
+/** What a namespace or a kind matches on, emits, or has in a list or a constant, a payload's words too; and what no client may send. */
 function eventNames() {
   const namespaces = readdirSync(join(ROOT, "core/src/namespaces")).filter((name) => !/^(asking|board|conformance|mod)\.rs$/.test(name));
   return [...namespaces.map((name) => `core/src/namespaces/${name}`), "core/src/event.rs"].map(rust).flatMap((text) => [
