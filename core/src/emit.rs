@@ -85,6 +85,8 @@ pub struct Wanted {
     pub namespace: Option<String>,
     /// The rooms' names.
     pub rooms: Vec<String>,
+    /// Whether they are a list.
+    pub is_list: bool,
     /// The event's name.
     pub event: String,
     /// Its arguments.
@@ -105,6 +107,7 @@ impl Wanted {
         Self {
             namespace: Some(namespace.to_owned()),
             rooms: vec![room],
+            is_list: false,
             event: event.to_owned(),
             args,
             except: Vec::new(),
@@ -118,6 +121,7 @@ impl Wanted {
         let fields = Fields::parse(json, "an item")?;
         let room: Option<String> = fields.optional("room", "a room's name")?;
         let rooms: Option<Vec<String>> = fields.optional("rooms", "a list of rooms' names")?;
+        let is_list = rooms.is_some();
         let rooms = match (room, rooms) {
             (Some(_), Some(_)) => {
                 return Err(Refusal::invalid("`room` and `rooms` cannot both be given"));
@@ -129,6 +133,7 @@ impl Wanted {
         Ok(Self {
             namespace: fields.optional("namespace", "a namespace's name")?,
             rooms,
+            is_list,
             event: fields.required("event", "text")?,
             args: arguments(&fields)?,
             except: fields
@@ -145,6 +150,7 @@ impl Wanted {
         let Self {
             namespace,
             rooms: names,
+            is_list,
             event,
             args,
             except,
@@ -171,8 +177,9 @@ impl Wanted {
         }
         let mut rooms: Vec<(String, RoomName)> = Vec::with_capacity(names.len());
         let mut namespaces = Vec::with_capacity(names.len());
+        let field = if is_list { "rooms" } else { "room" };
         for name in names {
-            let (room, namespace) = find(&name, namespace.as_deref(), &event)?;
+            let (room, namespace) = find(&name, namespace.as_deref(), &event, field)?;
             if !rooms.iter().any(|(_, known)| *known == room) {
                 rooms.push((name, room));
                 namespaces.push(namespace);
@@ -187,10 +194,11 @@ impl Wanted {
             let known = namespace_of(namespace).ok_or_else(|| no_namespace(namespace))?;
             let emitted = Emitted {
                 room,
+                is_only: copies.is_empty(),
                 now,
                 fresh_id,
             };
-            let is_own = kind_of(room).namespace_of(&event) == namespace;
+            let is_own = kind_of(room).namespace_for(&event) == namespace;
             Ok(Item {
                 event: event.clone(),
                 args: known.emitted(&emitted, &event, args.clone())?,
@@ -213,7 +221,12 @@ impl Wanted {
 }
 
 /// The room of this name, and the namespace in which it is meant.
-fn find(name: &str, namespace: Option<&str>, event: &str) -> Result<(RoomName, String), Refusal> {
+fn find(
+    name: &str,
+    namespace: Option<&str>,
+    event: &str,
+    field: &str,
+) -> Result<(RoomName, String), Refusal> {
     if let Some(namespace) = namespace
         && namespace_of(namespace).is_none()
     {
@@ -225,7 +238,7 @@ fn find(name: &str, namespace: Option<&str>, event: &str) -> Result<(RoomName, S
         return Ok((room, namespace.to_owned()));
     }
     let room = room_from_client(name).map_err(|refusal| match refusal.code {
-        Code::BadRequest => Refusal::invalid(format!("`room`: {}", refusal.message)),
+        Code::BadRequest => Refusal::invalid(format!("`{field}`: {}", refusal.message)),
         _ => refusal,
     })?;
     match namespace {
@@ -234,7 +247,7 @@ fn find(name: &str, namespace: Option<&str>, event: &str) -> Result<(RoomName, S
             Err(Refusal::new(Code::WrongNamespace, message))
         }
         namespace => {
-            let namespace = namespace.unwrap_or_else(|| kind_of(&room).namespace_of(event));
+            let namespace = namespace.unwrap_or_else(|| kind_of(&room).namespace_for(event));
             let namespace = namespace.to_owned();
             Ok((room, namespace))
         }
@@ -540,6 +553,11 @@ mod tests {
                 json!({"event": "e", "room": "nope"}),
                 Code::InvalidPayload,
                 "`room`",
+            ),
+            (
+                json!({"event": "e", "rooms": ["nope"]}),
+                Code::InvalidPayload,
+                "`rooms`",
             ),
             (
                 json!({"event": "e", "room": "lobby:0"}),

@@ -1,6 +1,6 @@
 //! Names that are not plain strings and numbers: parsed once, at the edge, and trusted after.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -226,21 +226,54 @@ impl<'de> Deserialize<'de> for UserId {
         #[serde(untagged)]
         enum Either {
             Integer(i64),
+            Number(f64),
             Text(String),
         }
         match Either::deserialize(deserializer)? {
             Either::Integer(id) => Ok(Self::integer(id)),
+            Either::Number(id) => whole(id).map(Self::integer),
             Either::Text(text) => Self::text(&text).map_err(de::Error::custom),
         }
     }
 }
 
+/// JSON has no integers: `7.0` is 7. Only as far as a parser that is off by a bit is not off by one.
+fn whole<T: FromStr, E: de::Error>(number: f64) -> Result<T, E> {
+    const EXACT: f64 = 1e15;
+    // The text of a whole number is exact, where a cast may not be. `-0.0 + 0.0` is `0.0`.
+    let text = || format!("{:.0}", number + 0.0);
+    (number.fract() == 0.0 && number.abs() <= EXACT)
+        .then(|| text().parse().ok())
+        .flatten()
+        .ok_or_else(|| E::custom("not a whole number in range"))
+}
+
 /// The place of a publication in its room's log: 1, 2, 3… without gaps; 0 is before the first.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
 pub struct Offset(pub u64);
+
+impl<'de> Deserialize<'de> for Offset {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Offset;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an offset")
+            }
+
+            fn visit_u64<E: de::Error>(self, offset: u64) -> Result<Offset, E> {
+                Ok(Offset(offset))
+            }
+
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Offset, E> {
+                whole(number).map(Offset)
+            }
+        }
+        deserializer.deserialize_u64(Visitor)
+    }
+}
 
 impl Offset {
     /// The one after.
@@ -362,6 +395,32 @@ mod tests {
             "99999999999999999999",
         ] {
             assert!(serde_json::from_str::<UserId>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        for (json, user, offset) in [
+            ("7", Some(7), Some(7)),
+            ("7.0", Some(7), Some(7)),
+            ("70e-1", Some(7), Some(7)),
+            ("-0.0", Some(0), Some(0)),
+            ("-7.0", Some(-7), None),
+            ("7.5", None, None),
+            (
+                "999999999999999.0",
+                Some(999_999_999_999_999),
+                Some(999_999_999_999_999),
+            ),
+            ("9007199254740993.0", None, None),
+            ("9223372036854775808", None, Some(1 << 63)),
+            ("-9223372036854775809", None, None),
+            ("1e400", None, None),
+        ] {
+            let read: Option<UserId> = serde_json::from_str(json).ok();
+            assert_eq!(read, user.map(UserId::integer), "{json}");
+            let read: Option<Offset> = serde_json::from_str(json).ok();
+            assert_eq!(read, offset.map(Offset), "{json}");
         }
     }
 

@@ -450,7 +450,7 @@ function verify({ method, headers, body, type, timestamp, data }, key = KEY) {
   assert.deepEqual(signature.split(" "), [`v1,${mac}`]);
   assert.match(seconds, /^\d{10}$/);
   assert.ok(Math.abs(Number(seconds) - Date.now() / 1000) < 300, seconds);
-  assert.equal(id, data.notification.id);
+  assert.ok(id.includes(data.notification.messageId.replace("-", ":")), id);
   assert.equal(new Date(timestamp).toISOString(), timestamp);
 }
 
@@ -494,6 +494,7 @@ describe("EVENT_WEBHOOK_URL", { concurrency: 6, timeout: 120_000 }, () => {
     hooks.requests.forEach((one) => verify(one));
     const [{ data }] = hooks.requests;
     assert.deepEqual(hooks.requests.map(({ data: each }) => each.notification), Array(4).fill(data.notification));
+    assert.equal(new Set(hooks.requests.map(({ headers }) => headers["webhook-id"])).size, 1);
     const waits = hooks.requests.slice(1).map(({ at }, n) => at - hooks.requests[n].at);
     for (const [n, wait] of waits.entries()) assert.ok(wait > 1_000 * 2 ** n - 250, `try ${n + 2} came after ${wait} ms`);
     await say(sender, chatId, "two");
@@ -546,7 +547,8 @@ describe("EVENT_WEBHOOK_URL", { concurrency: 6, timeout: 120_000 }, () => {
     const last = await serve(t, options);
     await say(await inChat(t, last, chatId, "ann"), chatId, "last");
     await eventually("the last two", () => hooks.taken().filter((one) => messageOf(one) === "last").length === 2);
-    assert.equal(hooks.taken().length, 12);
+    // A kill may come between the answer and its commit: then it comes again, under the same id.
+    assert.equal(new Set(hooks.taken().map(({ headers }) => headers["webhook-id"])).size, 12);
   });
 
   test("without EVENT_WEBHOOK_URL nothing is POSTed, and a bad one is a 503 that names it", async (t) => {

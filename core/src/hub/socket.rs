@@ -118,7 +118,7 @@ impl Record {
     /// Whether the socket gets an event that a room of it has for an audience.
     pub fn gets(&self, room: &RoomName, event: &str, audience: &Audience) -> bool {
         let namespace = audience.namespace.as_deref();
-        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_of(event));
+        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_for(event));
         self.namespace == namespace
             && audience.has(&self.claims.user, &self.id)
             && (audience.copies.is_empty() || self.joined_first(&audience.copies) == Some(room))

@@ -40,7 +40,7 @@ struct Subscribed<'a> {
 fn check(emitted: &Emitted<'_>, args: &Args) -> Result<Args, Refusal> {
     let mut update = Fields::of(args)?;
     update.fill("timestamp", &emitted.now.rfc3339());
-    if emitted.room.kind() == "job" {
+    if emitted.room.kind() == "job" && emitted.is_only {
         update.fill("jobId", emitted.room.id());
     }
     let job_id: String = update.required("jobId", "text")?;

@@ -118,7 +118,7 @@ pub trait Kind: Sync {
     }
 
     /// In which of them an event is heard, if nothing else is said.
-    fn namespace_of(&self, _event: &str) -> &'static str {
+    fn namespace_for(&self, _event: &str) -> &'static str {
         self.namespace()
     }
 

@@ -40,6 +40,8 @@ impl Client<'_> {
 pub struct Emitted<'a> {
     /// The room; everyone's, where it is for all.
     pub room: &'a RoomName,
+    /// Whether it goes to that room alone.
+    pub is_only: bool,
     /// Now.
     pub now: Timestamp,
     /// An id that nothing else has.

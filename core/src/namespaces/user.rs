@@ -35,7 +35,7 @@ impl Kind for User {
         Some(notifications::NAME)
     }
 
-    fn namespace_of(&self, event: &str) -> &'static str {
+    fn namespace_for(&self, event: &str) -> &'static str {
         match event {
             notifications::RECEIVED | notifications::READ | notifications::CLEARED => {
                 notifications::NAME

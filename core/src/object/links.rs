@@ -155,7 +155,11 @@ impl Object {
             return Ok(());
         };
         let record = &socket.record;
-        let others = record.rooms.len().saturating_add(socket.joining);
+        let own = record
+            .rooms
+            .keys()
+            .filter(|room| !namespaces::is_internal(room));
+        let others = own.count().saturating_add(socket.joining);
         let is_full = others > MAX_ROOMS_PER_SOCKET && !record.rooms.contains_key(room);
         let asked = matches!(purpose, Purpose::Asked { .. });
         let refusal = if asked && is_full {

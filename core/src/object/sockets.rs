@@ -276,7 +276,7 @@ impl Object {
         }
         let parser = self.environment.config.parser;
         let namespace = audience.namespace.as_deref();
-        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_of(event));
+        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_for(event));
         let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (key, after) in self.hub.sockets.members(room) {
             let Some(socket) = self.hub.sockets.get(key) else {

@@ -176,7 +176,7 @@ impl Room {
         let namespace = publication.audience.namespace.as_deref();
         self.log.append(
             sql,
-            namespace.unwrap_or(self.kind.namespace_of(&publication.event)),
+            namespace.unwrap_or(self.kind.namespace_for(&publication.event)),
             &publication,
             offset,
             key.as_deref(),
