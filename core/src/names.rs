@@ -1,8 +1,12 @@
 //! Names that are not plain strings and numbers: parsed once, at the edge, and trusted after.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest as _, Sha256};
 
 use crate::limits::{MAX_KIND_LEN, MAX_ROOM_ID_LEN, MAX_USER_ID_LEN};
 
@@ -81,10 +85,9 @@ impl RoomName {
         Self::parse(&format!("{kind}:{id}"))
     }
 
-    /// A user's own room. An id with characters that a room may not have (`auth0|7`) has them
-    /// written as `_`: see [`id_of`].
+    /// A user's own room, and no other user's: see [`own_id_of`].
     pub fn user(user: &UserId) -> Result<Self, NameError> {
-        Self::new("user", &id_of(user.as_str()))
+        Self::new("user", &own_id_of(user.as_str()))
     }
 
     /// The room of everyone in a namespace: `all:chat` for `/chat`, `all:.` for `/`.
@@ -122,6 +125,33 @@ impl RoomName {
 
 const fn is_id_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'@' | b'+' | b':' | b'-')
+}
+
+/// A user's id as the `id` of their room. Most are what they are; where characters may not stand there
+/// they are `:` and two hexadecimal digits a byte, after a `:` in front (`auth0|7` is `:auth0:7C7`), and
+/// what is too long then is a `:` and its hash. No two users' are the same.
+fn own_id_of(text: &str) -> String {
+    if !text.starts_with(':') && text.bytes().all(is_id_byte) {
+        return text.to_owned();
+    }
+    let mut id = String::from(":");
+    for byte in text.bytes() {
+        if is_id_byte(byte) && byte != b':' {
+            id.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(id, ":{byte:02X}");
+        }
+    }
+    if id.len() <= MAX_ROOM_ID_LEN {
+        return id;
+    }
+    // An id that was spelt out has a second colon.
+    let mut id = String::from(":");
+    for byte in Sha256::digest(text) {
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
 }
 
 /// Text as the `id` of a room: other characters become `_`, and what is too long is cut. Lossy by
@@ -396,6 +426,43 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<UserId>(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_user_has_a_room_of_their_own() {
+        let long = "é".repeat(64);
+        let longer = format!("{}a", "é".repeat(63));
+        let hashed = format!(":{}", "0".repeat(64));
+        let users = [
+            "7",
+            "ann",
+            "auth0|7",
+            "auth0_7",
+            ":auth0:7C7",
+            "auth0:7C7",
+            "a/b",
+            "a|b",
+            "ann b",
+            " ",
+            "__",
+            "张三",
+            "李四",
+            ":",
+            "::",
+            ":3A",
+            ":a",
+            "é",
+            &long,
+            &longer,
+            &hashed,
+        ];
+        let rooms = users.map(|user| {
+            let room = RoomName::user(&UserId::text(user).unwrap());
+            room.unwrap_or_else(|error| panic!("{user}: {error}")).name
+        });
+        let distinct: std::collections::BTreeSet<&String> = rooms.iter().collect();
+        assert_eq!(distinct.len(), users.len(), "{rooms:?}");
+        assert_eq!(&rooms[..3], ["user:7", "user:ann", "user::auth0:7C7"]);
     }
 
     #[test]

@@ -326,6 +326,34 @@ mod tests {
     }
 
     #[test]
+    fn what_the_second_version_stored_is_read_by_this_one() {
+        let (sql, room) = (Memory::new(), RoomName::parse("chat:42").unwrap());
+        let run = |statement: &str| sql.run(statement, &[]).unwrap();
+        run("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
+        for statement in MIGRATIONS.iter().take(2).copied().flatten() {
+            run(statement);
+        }
+        set_meta(&sql, "schema", "2").unwrap();
+        set_meta(&sql, "epoch", "e").unwrap();
+        run(
+            "INSERT INTO log VALUES (1, '/', 'a', '[]', NULL, 5, 's\"1'), (2, '/', 'b', '[]', NULL, 5, NULL)",
+        );
+        run("INSERT INTO outbox VALUES (1, 'user:ann', '{}', 7, 0)");
+        assert_eq!(migrate(&sql, &room, "fresh").unwrap(), "e");
+        let audiences = run("SELECT audience FROM log ORDER BY offset");
+        assert_eq!(
+            audiences[0].text(0, "audience").unwrap(),
+            r#"{"except_socket":"s\"1"}"#
+        );
+        assert_eq!(audiences[1].optional_text(0, "audience").unwrap(), None);
+        let outbox = run("SELECT target, due_at, at FROM outbox");
+        assert_eq!(
+            outbox[0],
+            Row(vec![text("user:ann"), Value::Integer(7), Value::Integer(0)])
+        );
+    }
+
+    #[test]
     fn every_version_has_its_migration() {
         assert_eq!(i64::try_from(MIGRATIONS.len()).unwrap(), SCHEMA_VERSION);
     }

@@ -18,7 +18,7 @@ use crate::{
 /// The namespace `/jobs`, and its rooms `job:{id}`.
 pub struct Jobs;
 
-/// The event of a [`check`]ed status.
+/// The event that a job's status has changed.
 pub const STATUS_CHANGED: &str = "job:status-changed";
 
 const STATUSES: &[&str] = &[
