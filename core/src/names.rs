@@ -85,7 +85,7 @@ impl RoomName {
         Self::parse(&format!("{kind}:{id}"))
     }
 
-    /// A user's own room, and no other user's: see [`own_id_of`].
+    /// A user's own room, and no other user's, whatever characters their ids have.
     pub fn user(user: &UserId) -> Result<Self, NameError> {
         Self::new("user", &own_id_of(user.as_str()))
     }
