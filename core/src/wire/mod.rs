@@ -335,6 +335,32 @@ mod tests {
         }
     }
 
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    /// Its audience is stored in the log, and it in the outbox: changing these needs a migration.
+    fn everything() -> Item {
+        Item {
+            event: "e".to_owned(),
+            audience: Audience {
+                namespace: Some("/chat".to_owned()),
+                except_socket: Some("s".to_owned()),
+                except_users: vec![UserId::integer(7)],
+                copies: vec![room("chat:1")],
+                told_in: vec![(room("sms:1:2"), Offset(3))],
+            },
+            volatile: true,
+            latest: true,
+            about: Some(About {
+                room: room("chat:1"),
+                offset: Offset(7),
+                user: UserId::text("u1").unwrap(),
+            }),
+            ..Item::default()
+        }
+    }
+
     #[test]
     fn the_json_between_objects_is_pinned() {
         let item = Item {
@@ -386,6 +412,10 @@ mod tests {
                 r#"{"is_member":{"user":"u1","follower":"sms:1:2"}}"#.to_owned(),
             ),
             (Request::Disconnect { user: None }, r#"{"disconnect":{}}"#.to_owned()),
+            (
+                Request::Deliver { parcels: vec![Parcel::Event(everything()), Parcel::Read { room: room("chat:1"), through: Offset(7) }] },
+                r#"{"deliver":{"parcels":[{"event":{"event":"e","args":[],"audience":{"namespace":"/chat","except_socket":"s","except_users":[7],"copies":["chat:1"],"told_in":[["sms:1:2",3]]},"volatile":true,"latest":true,"about":{"room":"chat:1","offset":7,"user":"u1"}}},{"read":{"room":"chat:1","through":7}}]}}"#.to_owned(),
+            ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), json);
             let back: Request = serde_json::from_str(&json).unwrap();
