@@ -279,9 +279,11 @@ impl Simulation {
         let n = self.last_news;
         for person in &mut self.people {
             let everyone = targets.contains(&"*");
-            let mut places = person.places.iter().zip(&person.unsure).zip(ROOMS);
-            let is_in = places.any(|((place, unsure), room)| {
-                matches!(place, Place::In(_)) && !unsure && targets.contains(&room)
+            let is_in = ROOMS.iter().enumerate().any(|(index, room)| {
+                let mut wanted = person.wanted.values();
+                let is_leaving = wanted.any(|w| matches!(w, Wanted::Leave(n) if *n == index));
+                let is_in = matches!(person.places[index], Place::In(_));
+                is_in && !person.unsure[index] && !is_leaving && targets.contains(room)
             });
             if person.client.pid.is_some() && (everyone || is_in) {
                 person.expects.insert(n, everyone);
