@@ -189,7 +189,9 @@ impl Wanted {
             [_] => Vec::new(),
             several => several.iter().map(|(_, room)| room.clone()).collect(),
         };
-        let dedupe = id.map(|id| format!("emit:{id}"));
+        // Sent again under its id it is the same, also where its payload's id was left out.
+        let fresh_id = id.as_deref().unwrap_or(fresh_id);
+        let dedupe = id.as_ref().map(|id| format!("emit:{id}"));
         let item = |((_, room), namespace): (&(String, RoomName), &String)| {
             let known = namespace_of(namespace).ok_or_else(|| no_namespace(namespace))?;
             let emitted = Emitted {

@@ -44,6 +44,13 @@ fn a_request_a_room() {
                 "ticket:7": [{"event": "e", "args": [], "audience": {"copies": ["ticket:7", "all:."]}}],
             }),
         ),
+        // Sent again under its id, it has the id that it had.
+        (
+            json!({"room": "user:ann", "event": "notification:received", "id": "k", "data":
+                {"type": "alert", "title": "t", "message": "m", "severity": "info", "timestamp": "now"}}),
+            json!({"user:ann": [{"event": "notification:received", "dedupe": "emit:k", "args": [
+                {"id": "k", "type": "alert", "title": "t", "message": "m", "severity": "info", "timestamp": "now"}]}]}),
+        ),
         // The room's own namespace, and what the payload may leave out.
         (
             json!({"room": "job:7", "event": "job:status-changed", "data": {"status": "failed"}}),

@@ -114,8 +114,11 @@ impl Room {
         offset: Offset,
         args: &Args,
     ) -> Result<(), StorageError> {
-        let is_absent =
-            |user: &UserId| publication.sender.as_ref() != Some(user) && !self.roster.is_here(user);
+        let is_absent = |user: &UserId| {
+            publication.sender.as_ref() != Some(user)
+                && publication.audience.has(user, "")
+                && !self.roster.is_here(user)
+        };
         let members = members::list(sql)?.into_iter().map(|member| member.user_id);
         let absent: Vec<UserId> = members.filter(is_absent).take(MAX_AWAY_NOTIFIED).collect();
         for user in absent {

@@ -207,6 +207,7 @@ impl Room {
                 args: publication.args.clone(),
                 dedupe: Some(key.clone()),
                 audience: Audience {
+                    except_users: publication.audience.except_users.clone(),
                     told_in: told_in.clone(),
                     ..Audience::default()
                 },

@@ -161,6 +161,27 @@ fn who_is_left_out_does_not_get_it_by_recovery_either() {
 }
 
 #[test]
+fn who_is_left_out_hears_nothing_of_it_by_way_of_other_rooms_either() {
+    let mut cluster = Cluster::new(&[]);
+    for user in ["ann", "bob"] {
+        member(&mut cluster, "line:+1555", user);
+        member(&mut cluster, "chat:1", user);
+    }
+    let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+    let mut bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+    for room in ["sms:+1555:+1666", "chat:1"] {
+        let data = json!({"id": "m", "message": "hi"});
+        let body = json!({"room": room, "event": "new_message", "data": data, "except": ["bob"]});
+        emit(&mut cluster, body);
+    }
+    assert_eq!(heard(&mut ann, &mut cluster, "new_message").len(), 1);
+    assert!(heard(&mut bob, &mut cluster, "new_message").is_empty());
+    for (user, notified) in [("user:ann", 1), ("user:bob", 0)] {
+        assert_eq!(cluster.rows(user, "notifications"), notified, "{user}");
+    }
+}
+
+#[test]
 fn of_the_latest_in_a_turn_the_last_is_told_and_all_are_kept() {
     let mut cluster = Cluster::new(&[]);
     let mut ann = Client::connected("ann", "/jobs", &mut cluster, LOBBY);
