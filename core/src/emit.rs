@@ -213,7 +213,7 @@ impl Wanted {
                 },
                 volatile,
                 latest,
-                about: None,
+                ..Item::default()
             })
         };
         let items: Result<Vec<Item>, Refusal> = rooms.iter().zip(&namespaces).map(item).collect();

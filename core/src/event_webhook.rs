@@ -75,7 +75,7 @@ pub fn parcel(
 pub fn post(now: Timestamp, to: &EventWebhookConfig, delivery: Delivery) -> Post {
     let item = delivery.parcels.iter().find_map(|parcel| match parcel {
         Parcel::Event(item) => Some(item),
-        Parcel::Expel { .. } | Parcel::Read { .. } => None,
+        _ => None,
     });
     let body = match item.map(|item| &item.args) {
         Some(Args::One(body)) => body.get().to_owned(),

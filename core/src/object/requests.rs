@@ -177,6 +177,7 @@ impl Object {
                 Ok(to_json(&Pushed { linked }))
             }
             Request::Recover(recover) => Ok(to_json(&self.give_up(sql, now, recover)?)),
+            _ => Err(Refusal::not_found("not yet")),
         };
         self.reply(request, answer);
         Ok(())
@@ -209,6 +210,7 @@ impl Object {
                     self.read_elsewhere(sql, now, room, *through)?;
                     Accepted::default()
                 }
+                _ => Accepted::default(),
             });
         }
         Ok(Published { results })

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::error::Refusal;
@@ -50,9 +50,23 @@ impl From<InboundError> for Refusal {
 
 /// Names one message at Twilio: `SM` or `MM` and 32 hexadecimal digits. The key that an inbound
 /// message is accepted once by (DESIGN §3.3).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct MessageSid(String);
+
+impl From<MessageSid> for String {
+    fn from(sid: MessageSid) -> Self {
+        sid.0
+    }
+}
+
+impl TryFrom<String> for MessageSid {
+    type Error = InboundError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
 
 impl MessageSid {
     /// Parses one; the error carries what it was.

@@ -1,12 +1,14 @@
 //! What Dialtone's objects say to each other, and the Worker to them: JSON over `stub.fetch`.
 //! The exact JSON is pinned by the tests below; changing it breaks a rolling deploy.
 
+mod lines;
 mod link;
 
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+pub use lines::{Lines, Queued, Recorded, SendMessage, Standing, Unread, WhichMedia};
 pub use link::{
     Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
     Recover, Recovered, Remains, WasIn,
@@ -16,6 +18,7 @@ use crate::{
     auth::Claims,
     event::Args,
     names::{Epoch, Offset, RoomName, UserId},
+    twilio::{outbound::Outgoing, status::Report},
 };
 
 /// The header that carries a [`Connect`] on an upgrade request. The Worker makes its requests to
@@ -140,6 +143,15 @@ pub struct Item {
     /// The publication that it tells of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<About>,
+    /// Whose it is, where a person sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<UserId>,
+    /// How the conversation stands that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
+    /// What the line is to send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outgoing: Option<Box<Outgoing>>,
 }
 
 /// A publication in another room that somebody was not there for.
@@ -171,6 +183,30 @@ pub enum Parcel {
         room: RoomName,
         /// Up to here.
         through: Offset,
+    },
+    /// A conversation of this line stands otherwise than before, without a new message.
+    Standing(Standing),
+    /// What Twilio said of a message of this conversation.
+    Report {
+        /// The message.
+        id: String,
+        /// What it said; where it was asked for a message whose name there is not known, each that may
+        /// be the one, oldest first.
+        reports: Vec<Report>,
+    },
+    /// Nobody need ask Twilio about a message any more.
+    Settled {
+        /// The conversation.
+        room: RoomName,
+        /// The message.
+        id: String,
+    },
+    /// A line that this user works, or that there is, from now on or no longer.
+    Line {
+        /// The id of its room.
+        number: String,
+        /// Whether it is.
+        listed: bool,
     },
 }
 
@@ -219,6 +255,60 @@ pub enum Request {
         /// How many at most.
         limit: u32,
     },
+    /// `POST /api/lines/{number}/conversations/{contact}/messages`, answered by [`Queued`].
+    SendMessage(Box<SendMessage>),
+    /// `GET /api/lines/{number}/conversations/{contact}/messages`: history, of messages alone, with what
+    /// became of each.
+    Conversation {
+        /// Who reads.
+        caller: Caller,
+        /// Exclusive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Offset>,
+        /// Exclusive.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Offset>,
+        /// How many at most.
+        limit: u32,
+    },
+    /// `GET …/media/{sid}/{n}`: where is it? Answered by [`Recorded`].
+    Media {
+        /// Who asks.
+        caller: Caller,
+        /// For which.
+        which: WhichMedia,
+    },
+    /// Twilio's status callback, for the conversation's room. Answered by `{}`, known or not.
+    Status {
+        /// The message.
+        id: String,
+        /// What Twilio says.
+        report: Report,
+    },
+    /// `GET /api/lines/{number}/conversations`, of the line whose room this is.
+    Conversations {
+        /// Who asks.
+        caller: Caller,
+        /// Where the page before ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+        /// How many at most.
+        limit: u32,
+    },
+    /// `PUT /api/lines/{number}/conversations/{contact}/assignee`, of the line whose room this is.
+    AssignConversation {
+        /// Who assigns.
+        caller: Caller,
+        /// Which, as the conversation's room names it.
+        contact: String,
+        /// To whom.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<UserId>,
+    },
+    /// Which lines does this user work; or, in `admins:all`, are there? Answered by [`Lines`].
+    Lines,
+    /// How much is unread on this line? Answered by [`Unread`].
+    Unread,
     /// `GET /api/jobs/{id}`, `GET /api/analytics/{brandId}`: the last status.
     Latest {
         /// Who asks.
