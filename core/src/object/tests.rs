@@ -18,10 +18,12 @@ use crate::{
     limits::{PRESENCE_GRACE_MS, SETTLE_TIMEOUT_MS, TYPING_MS},
     names::{Offset, UserId},
     storage::{Row, Value, memory::Memory},
+    twilio::rest::{Answer, Call},
     wire::{Caller, Connect, Item, Parcel, Request},
 };
 
 mod backend;
+mod lines;
 mod simulation;
 mod socket_io;
 mod world;
@@ -59,6 +61,8 @@ struct Shell {
     deliveries: Vec<Delivery>,
     /// What it posts to a backend.
     posts: Vec<Post>,
+    /// What it asks of Twilio.
+    twilio: Vec<(room::Job, Call)>,
     polls: HashMap<RequestId, Polled>,
     calls: Vec<(CallId, RoomName, String)>,
     auto_response: Option<AutoResponse>,
@@ -131,6 +135,7 @@ impl Shell {
             replies: HashMap::new(),
             deliveries: vec![],
             posts: vec![],
+            twilio: vec![],
             polls: HashMap::new(),
             calls: vec![],
             auto_response: None,
@@ -191,6 +196,7 @@ impl Shell {
                 }
                 Output::Deliver { delivery, .. } => self.deliveries.push(delivery.clone()),
                 Output::Post(post) => self.posts.push(post.clone()),
+                Output::Twilio { job, call } => self.twilio.push((*job, call.clone())),
                 Output::Poll { request, answer } => {
                     assert!(self.polls.insert(*request, answer.clone()).is_none());
                 }

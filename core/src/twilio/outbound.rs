@@ -1,8 +1,15 @@
 //! A message that is to be sent: what a client asked for, and what the line hands to Twilio.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::names::RoomName;
+
+/// The hash that a text is compared by.
+pub fn hash_of(text: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(Sha256::digest(text))
+}
 
 /// What a line is to send. Addresses as Twilio writes them, prefix included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

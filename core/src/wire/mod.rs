@@ -193,6 +193,9 @@ pub enum Parcel {
         /// What it said; where it was asked for a message whose name there is not known, each that may
         /// be the one, oldest first.
         reports: Vec<Report>,
+        /// The line goes on to ask, until this is [`Parcel::Settled`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asking: bool,
     },
     /// Nobody need ask Twilio about a message any more.
     Settled {
