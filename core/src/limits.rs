@@ -31,6 +31,8 @@ pub const MIN_JWT_SECRET_BYTES: usize = 32;
 /// Keys in `JWT_PUBLIC_KEYS`. A token without a known `kid` is tried against all of its family, at
 /// a fraction of a millisecond each.
 pub const MAX_PUBLIC_KEYS: usize = 32;
+/// Keys in `TWILIO_SIGNING_KEYS`: two while rotating, for each of a few settings.
+pub const MAX_SIGNING_KEYS: usize = 32;
 /// A chat message, in characters (CONTRACT `/chat`).
 pub const MAX_CHAT_MESSAGE_CHARS: usize = 10_000;
 /// An event that goes into the log, in bytes of its arguments: SQLite's rows hold 2 MB on Durable
@@ -64,6 +66,20 @@ pub const MAX_WEBHOOK_BYTES: usize = 1_000_000;
 pub const MAX_WEBHOOK_PARAMETERS: usize = 1_000;
 /// Media of one message (Twilio's own limit).
 pub const MAX_MEDIA: usize = 10;
+/// The text of a message that is sent, in characters (Twilio's own limit: error 21617).
+pub const MAX_TEXT_CHARS: usize = 1_600;
+/// The URL of a medium that is sent, in bytes: signed ones of object stores have about 2,000. Ten of
+/// them stay far under [`MAX_LOGGED_BYTES`].
+pub const MAX_MEDIA_URL_BYTES: usize = 8_192;
+/// What Twilio says of an error that we have no sentence for is shown so far, in characters.
+pub const MAX_ERROR_MESSAGE_CHARS: usize = 300;
+/// Messages that Twilio is asked for at once when one's fate is not known.
+pub const LISTED_MESSAGES: usize = 50;
+/// A message counts as the one that was tried if Twilio made it so long before the try at the most:
+/// clocks differ.
+pub const FOUND_BEFORE_MS: u64 = 60_000;
+/// And so long after it at the most: a try takes 10 s, and Twilio's API may queue it.
+pub const FOUND_AFTER_MS: u64 = 10 * 60_000;
 /// A person who dropped counts as present for so long, so that a reconnect does not flash.
 pub const PRESENCE_GRACE_MS: u64 = 5_000;
 /// `typing` is over by itself after this.

@@ -277,9 +277,7 @@ impl Object {
                 self.settle(entries);
                 Ok(())
             }
-            Input::Twilio { job, answer } => {
-                self.twilio_answered(sql, now, *job, answer.as_ref())
-            }
+            Input::Twilio { job, answer } => self.twilio_answered(sql, now, *job, answer.as_ref()),
             Input::Timer => {
                 self.timer_set = None;
                 self.due(sql, now)

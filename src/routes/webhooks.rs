@@ -6,7 +6,7 @@ use dialtone_core::{
     limits::MAX_WEBHOOK_BYTES,
     twilio::{
         inbound::{self, Inbound},
-        signature::{self, WebhookRequest},
+        signature::{self, Secrets, WebhookRequest},
     },
     wire::{Item, Parcel, Published, Request as RoomRequest},
 };
@@ -21,15 +21,10 @@ use crate::{Failure, auth, rooms};
 pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failure> {
     let environment = environment(env)?;
     let config = &environment.config;
-    let tokens: Vec<&str> = [&config.twilio.auth_token, &config.twilio.auth_token_next]
-        .into_iter()
-        .flatten()
-        .map(|token| &**token)
-        .collect();
-    if config.twilio.auth_token.is_none() {
+    let secrets = Secrets::of(&config.twilio).ok_or_else(|| {
         let message = "TWILIO_AUTH_TOKEN is not configured";
-        return Err(Refusal::new(Code::NotConfigured, message).into());
-    }
+        Refusal::new(Code::NotConfigured, message)
+    })?;
     let method = request.inner().method();
     let media = media_type(&request);
     let known = ["application/x-www-form-urlencoded", "application/json"];
@@ -44,14 +39,16 @@ pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failur
     let bytes = body(&mut request, MAX_WEBHOOK_BYTES).await?;
     let url = request.inner().url();
     let sent_signature = auth::header(&request, "x-twilio-signature");
+    let settings = auth::header(&request, "x-twilio-webhooks-signature-settings");
     let webhook = WebhookRequest {
         method: &method,
         url: &url,
         content_type: media.as_deref(),
         body: &bytes,
         signature: sent_signature.as_deref(),
+        settings: settings.as_deref(),
     };
-    let message = accept(&webhook, config.public_base_url.as_deref(), &tokens)
+    let message = accept(&webhook, config.public_base_url.as_deref(), &secrets)
         .and_then(|parameters| {
             Ok(inbound::parse(
                 &parameters,
@@ -79,9 +76,9 @@ pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failur
 fn accept(
     webhook: &WebhookRequest<'_>,
     public_base_url: Option<&str>,
-    tokens: &[&str],
+    secrets: &Secrets<'_>,
 ) -> Result<Vec<(String, String)>, Refusal> {
-    signature::verify(webhook, public_base_url, tokens)?;
+    signature::verify(webhook, public_base_url, secrets)?;
     Ok(webhook.parameters()?)
 }
 

@@ -86,7 +86,10 @@ impl Kind for Sms {
         if event != INBOUND {
             return Effect::None;
         }
-        let word = args.read().ok().and_then(|Inbound { opt_out_type }| opt_out_type);
+        let word = args
+            .read()
+            .ok()
+            .and_then(|Inbound { opt_out_type }| opt_out_type);
         Effect::Heard(word.and_then(|word| OptOut::stored(&word)))
     }
 

@@ -111,7 +111,8 @@ impl Object {
         if let Err(refusal) = self.admit_sender(sql, &send.caller)? {
             return Ok(Err(refusal));
         }
-        let (Some(line), Some(contact)) = (Address::parse(&send.line), Address::parse(&send.contact))
+        let (Some(line), Some(contact)) =
+            (Address::parse(&send.line), Address::parse(&send.contact))
         else {
             return Ok(Err(Refusal::bad_request("these are not two addresses")));
         };
@@ -325,7 +326,10 @@ impl Object {
         if let Some(outgoing) = &item.outgoing
             && !self.room.sends.push(sql, now, outgoing)?
         {
-            let report = failed(None, "Too many messages wait at this line; it was not sent.");
+            let report = failed(
+                None,
+                "Too many messages wait at this line; it was not sent.",
+            );
             self.tell_of(sql, now, outgoing, vec![report], false)?;
         }
         Ok(())

@@ -95,8 +95,7 @@ impl Message {
     }
 }
 
-const COLUMNS: &str =
-    "id, offset, user, hash, media, status, sid, error_code, error_message";
+const COLUMNS: &str = "id, offset, user, hash, media, status, sid, error_code, error_message";
 
 fn read(row: &Row) -> Result<Message, StorageError> {
     const WHAT: &str = "message";
@@ -339,7 +338,8 @@ impl Room {
             return Ok(publication);
         };
         let id: Option<String> = fields.optional("id", "text").unwrap_or_default();
-        let Some(Message { report, .. }) = id.map(|id| self.message(sql, &id)).transpose()?.flatten()
+        let Some(Message { report, .. }) =
+            id.map(|id| self.message(sql, &id)).transpose()?.flatten()
         else {
             return Ok(publication);
         };

@@ -46,7 +46,9 @@ struct Twilio {
 }
 
 fn form(text: &str) -> BTreeMap<String, String> {
-    form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+    form_urlencoded::parse(text.as_bytes())
+        .into_owned()
+        .collect()
 }
 
 fn answer(status: u16, body: &Json) -> Option<Answer> {
@@ -94,8 +96,13 @@ impl Twilio {
         }
         match mood {
             Mood::Take => answer(201, &Self::message(self.taken.last().unwrap())),
-            Mood::TooMany => answer(429, &json!({"code": 20429, "message": "Too Many Requests", "status": 429})),
-            Mood::Refuse(code) => answer(400, &json!({"code": code, "message": "no", "status": 400})),
+            Mood::TooMany => answer(
+                429,
+                &json!({"code": 20429, "message": "Too Many Requests", "status": 429}),
+            ),
+            Mood::Refuse(code) => {
+                answer(400, &json!({"code": code, "message": "no", "status": 400}))
+            }
             Mood::TakeInSilence | Mood::Lose => None,
         }
     }
@@ -147,7 +154,13 @@ impl World {
         self.post_as(caller("ann"), room, id, body)
     }
 
-    fn post_as(&mut self, caller: Caller, room: &str, id: &str, body: &str) -> Result<Json, Refusal> {
+    fn post_as(
+        &mut self,
+        caller: Caller,
+        room: &str,
+        id: &str,
+        body: &str,
+    ) -> Result<Json, Refusal> {
         let (_, contact) = room.rsplit_once(':').unwrap();
         let send = SendMessage {
             caller,
@@ -179,7 +192,9 @@ impl World {
             ..Item::default()
         };
         let parcels = vec![Parcel::Event(item)];
-        self.cluster.ask(room, Request::Deliver { parcels }).unwrap();
+        self.cluster
+            .ask(room, Request::Deliver { parcels })
+            .unwrap();
     }
 
     fn callback(&mut self, room: &str, id: &str, sid: &str, status: &str, code: Option<u32>) {
@@ -190,7 +205,9 @@ impl World {
             error_message: None,
         };
         let id = id.to_owned();
-        self.cluster.ask(room, Request::Status { id, report }).unwrap();
+        self.cluster
+            .ask(room, Request::Status { id, report })
+            .unwrap();
     }
 
     fn list(&mut self) -> Vec<Json> {
@@ -245,16 +262,25 @@ fn a_message_is_told_queued_sent_once_and_what_became_of_it_is_known_everywhere(
     ben.call(&mut world.cluster, "join", json!(LINE));
     for user in ["ann", "ben"] {
         let user = UserId::text(user).unwrap();
-        world.cluster.ask(LINE, Request::AddMember { user }).unwrap();
+        world
+            .cluster
+            .ask(LINE, Request::AddMember { user })
+            .unwrap();
     }
     ann.take(&mut world.cluster);
     ben.take(&mut world.cluster);
 
     let queued = world.post(ANN, "m1", "hello").unwrap();
-    assert_eq!(queued, json!({"id": "m1", "status": "queued", "segments": 1}));
+    assert_eq!(
+        queued,
+        json!({"id": "m1", "status": "queued", "segments": 1})
+    );
     for client in [&mut ann, &mut ben] {
         let heard = client.take(&mut world.cluster);
-        let updated: Vec<_> = heard.iter().filter(|args| args[0] == "message_updated").collect();
+        let updated: Vec<_> = heard
+            .iter()
+            .filter(|args| args[0] == "message_updated")
+            .collect();
         assert_eq!(updated.len(), 1, "{heard:?}");
         assert_eq!(updated[0][1]["body"], "hello");
         assert_eq!(updated[0][1]["userId"], "ann");
@@ -286,10 +312,15 @@ fn a_message_is_told_queued_sent_once_and_what_became_of_it_is_known_everywhere(
     assert_eq!(messages[0]["messageSid"], sid.as_str());
     // Again, and otherwise.
     let again = world.post(ANN, "m1", "hello").unwrap();
-    assert_eq!(again, json!({"id": "m1", "status": "read", "segments": 1, "duplicate": true}));
+    assert_eq!(
+        again,
+        json!({"id": "m1", "status": "read", "segments": 1, "duplicate": true})
+    );
     let other = world.post(ANN, "m1", "hello!").unwrap_err();
     assert_eq!(other.code, Code::Conflict);
-    let other = world.post_as(caller("ben"), ANN, "m1", "hello").unwrap_err();
+    let other = world
+        .post_as(caller("ben"), ANN, "m1", "hello")
+        .unwrap_err();
     assert_eq!(other.code, Code::Conflict);
     world.pass(5_000);
     assert_eq!((world.twilio.taken.len(), world.twilio.calls), (1, 1));
@@ -326,15 +357,29 @@ fn what_nobody_knows_of_is_asked_for_and_never_sent_again() {
         assert_eq!(last, status("m2", "unknown"), "{mood:?}");
         assert!(world.messages(ANN)[1]["errorMessage"].is_string());
         world.pass(100_000);
-        let known = if mood == Mood::Lose { "unknown" } else { "queued" };
+        let known = if mood == Mood::Lose {
+            "unknown"
+        } else {
+            "queued"
+        };
         assert_eq!(world.messages(ANN)[1]["status"], known, "{mood:?}");
         let taken = world.twilio.taken.iter();
         let sids: Vec<&str> = taken.map(|m| m.sid.as_str()).collect();
         if mood == Mood::Lose {
             assert_eq!(sids.len(), 1);
-            assert_eq!(world.cluster.rows(LINE, "sends"), 1, "it is asked for again");
+            assert_eq!(
+                world.cluster.rows(LINE, "sends"),
+                1,
+                "it is asked for again"
+            );
             // A callback that comes much later settles it.
-            world.callback(ANN, "m2", "SM77777777777777777777777777777777", "sent", None);
+            world.callback(
+                ANN,
+                "m2",
+                "SM77777777777777777777777777777777",
+                "sent",
+                None,
+            );
             world.cluster.settle();
         } else {
             assert_eq!(sids.len(), 2);
@@ -349,10 +394,15 @@ fn order_is_kept_the_rate_is_bounded_and_too_many_waits() {
     let mut world = World::new();
     for n in 0..25 {
         let room = if n % 2 == 0 { ANN } else { BEN };
-        world.post(room, &format!("m{n}"), &format!("text {n}")).unwrap();
+        world
+            .post(room, &format!("m{n}"), &format!("text {n}"))
+            .unwrap();
     }
     world.answer(Mood::TooMany);
-    assert_eq!(world.twilio.calls, 1, "the first waits, and the others behind it");
+    assert_eq!(
+        world.twilio.calls, 1,
+        "the first waits, and the others behind it"
+    );
     assert_eq!(world.statuses(ANN), []);
     let mut per_second = BTreeMap::new();
     for _ in 0..120 {
@@ -373,7 +423,10 @@ fn order_is_kept_the_rate_is_bounded_and_too_many_waits() {
         world.cluster.pass(SEND_GIVE_UP_MS / 150);
     }
     let last = world.messages(ANN).pop().unwrap();
-    assert_eq!((&last["status"], &last["errorCode"]), (&json!("failed"), &json!(20429)));
+    assert_eq!(
+        (&last["status"], &last["errorCode"]),
+        (&json!("failed"), &json!(20429))
+    );
 }
 
 #[test]
@@ -397,12 +450,24 @@ fn who_has_opted_out_is_not_written_to() {
     world.cluster.pass(1_000);
     world.answer(Mood::Refuse(21610));
     let failed = world.messages(ANN).pop().unwrap();
-    assert_eq!((&failed["status"], &failed["errorCode"]), (&json!("failed"), &json!(21610)));
-    assert!(failed["errorMessage"].as_str().unwrap().contains("opted out"), "{failed}");
+    assert_eq!(
+        (&failed["status"], &failed["errorCode"]),
+        (&json!("failed"), &json!(21610))
+    );
+    assert!(
+        failed["errorMessage"]
+            .as_str()
+            .unwrap()
+            .contains("opted out"),
+        "{failed}"
+    );
     let list = world.list();
     let ann = list.iter().find(|c| c["contact"] == "+1666").unwrap();
     assert_eq!(ann["optedOut"], true);
-    assert_eq!(world.post(ANN, "m3", "hello").unwrap_err().code, Code::OptedOut);
+    assert_eq!(
+        world.post(ANN, "m3", "hello").unwrap_err().code,
+        Code::OptedOut
+    );
     // What was accepted before is still known.
     assert_eq!(world.post(ANN, "m1", "hello").unwrap()["duplicate"], true);
 }
@@ -415,12 +480,21 @@ fn the_list_is_newest_first_by_pages_and_says_what_is_unread_and_whose_it_is() {
     }
     world.inbound("sms:+1555:+13", 20, "again", None);
     let contacts = |list: &[Json]| -> Vec<String> {
-        list.iter().map(|c| c["contact"].as_str().unwrap().to_owned()).collect()
+        list.iter()
+            .map(|c| c["contact"].as_str().unwrap().to_owned())
+            .collect()
     };
-    assert_eq!(contacts(&world.list()), ["+13", "+16", "+15", "+14", "+12", "+11", "+10"]);
+    assert_eq!(
+        contacts(&world.list()),
+        ["+13", "+16", "+15", "+14", "+12", "+11", "+10"]
+    );
     let (mut paged, mut cursor) = (vec![], None);
     loop {
-        let request = Request::Conversations { caller: caller("ann"), cursor, limit: 3 };
+        let request = Request::Conversations {
+            caller: caller("ann"),
+            cursor,
+            limit: 3,
+        };
         let page = world.cluster.ask(LINE, request).unwrap();
         paged.extend(page["conversations"].as_array().unwrap().clone());
         match page["cursor"].as_str() {
@@ -429,13 +503,22 @@ fn the_list_is_newest_first_by_pages_and_says_what_is_unread_and_whose_it_is() {
         }
     }
     assert_eq!(paged, world.list());
-    assert_eq!((&paged[0]["unread"], &paged[0]["lastMessage"]["body"]), (&json!(2), &json!("again")));
-    assert_eq!(world.cluster.ask(LINE, Request::Unread), Ok(json!({"unread": 8})));
+    assert_eq!(
+        (&paged[0]["unread"], &paged[0]["lastMessage"]["body"]),
+        (&json!(2), &json!("again"))
+    );
+    assert_eq!(
+        world.cluster.ask(LINE, Request::Unread),
+        Ok(json!({"unread": 8}))
+    );
 
     // Who only reads reads for himself.
     for (access, unread) in [(Access::Read, 2), (Access::Full, 0)] {
         let request = Request::Event {
-            caller: Caller { access, ..caller("ann") },
+            caller: Caller {
+                access,
+                ..caller("ann")
+            },
             event: "mark_read".to_owned(),
             args: Args::none(),
             id: None,
@@ -449,25 +532,53 @@ fn the_list_is_newest_first_by_pages_and_says_what_is_unread_and_whose_it_is() {
     let assign = |world: &mut World, user: Option<&str>, access| {
         let user = user.map(|user| UserId::text(user).unwrap());
         let contact = "+14".to_owned();
-        let caller = Caller { access, ..caller("ann") };
-        let request = Request::AssignConversation { caller, contact, user };
+        let caller = Caller {
+            access,
+            ..caller("ann")
+        };
+        let request = Request::AssignConversation {
+            caller,
+            contact,
+            user,
+        };
         world.cluster.ask(LINE, request)
     };
     let item = assign(&mut world, Some("ben"), Access::Full).unwrap();
-    assert_eq!((&item["contact"], &item["assignedTo"]), (&json!("+14"), &json!("ben")));
-    assert_eq!(assign(&mut world, None, Access::Read).unwrap_err().code, Code::Forbidden);
+    assert_eq!(
+        (&item["contact"], &item["assignedTo"]),
+        (&json!("+14"), &json!("ben"))
+    );
+    assert_eq!(
+        assign(&mut world, None, Access::Read).unwrap_err().code,
+        Code::Forbidden
+    );
     let whose = |world: &mut World| {
         let list = world.list();
         list.iter().find(|c| c["contact"] == "+14").unwrap()["assignedTo"].clone()
     };
     assert_eq!(whose(&mut world), "ben");
     let user = UserId::text("ben").unwrap();
-    world.cluster.ask(LINE, Request::AddMember { user: user.clone() }).unwrap();
-    assert_eq!(world.cluster.ask("user:ben", Request::Lines), Ok(json!({"lines": ["+1555"]})));
-    assert_eq!(world.cluster.ask("admins:all", Request::Lines), Ok(json!({"lines": ["+1555"]})));
-    world.cluster.ask(LINE, Request::RemoveMember { user }).unwrap();
+    world
+        .cluster
+        .ask(LINE, Request::AddMember { user: user.clone() })
+        .unwrap();
+    assert_eq!(
+        world.cluster.ask("user:ben", Request::Lines),
+        Ok(json!({"lines": ["+1555"]}))
+    );
+    assert_eq!(
+        world.cluster.ask("admins:all", Request::Lines),
+        Ok(json!({"lines": ["+1555"]}))
+    );
+    world
+        .cluster
+        .ask(LINE, Request::RemoveMember { user })
+        .unwrap();
     assert_eq!(whose(&mut world), Json::Null);
-    assert_eq!(world.cluster.ask("user:ben", Request::Lines), Ok(json!({"lines": []})));
+    assert_eq!(
+        world.cluster.ask("user:ben", Request::Lines),
+        Ok(json!({"lines": []}))
+    );
 }
 
 #[test]
@@ -475,14 +586,15 @@ fn message_sent_tells_of_a_message_once_and_sends_none() {
     let mut world = World::new();
     let mut ann = Client::connected("ann", "/", &mut world.cluster, "lobby:0");
     let mut tab = Client::connected("ann", "/", &mut world.cluster, "lobby:1");
-    let sent = |line: &str, body: &str| {
-        json!({"phoneNumberId": line, "to": "+1666", "body": body, "timestamp": "then", "more": 1})
-    };
+    let sent = |line: &str, body: &str| json!({"phoneNumberId": line, "to": "+1666", "body": body, "timestamp": "then", "more": 1});
     let mut tell = |world: &mut World, data: Json| {
         let ack = ann.call(&mut world.cluster, "message_sent", data);
         world.cluster.settle();
         let heard = tab.take(&mut world.cluster).into_iter();
-        let heard: Vec<Json> = heard.filter(|args| args[0] == "message_updated").map(|a| a[1].clone()).collect();
+        let heard: Vec<Json> = heard
+            .filter(|args| args[0] == "message_updated")
+            .map(|a| a[1].clone())
+            .collect();
         (ack, heard)
     };
     // A line that is not one of ours: one's own tabs alone.
@@ -490,7 +602,10 @@ fn message_sent_tells_of_a_message_once_and_sends_none() {
     assert_eq!((&ack["ok"], heard.len()), (&json!(true), 1), "{ack}");
     assert_eq!(world.messages(ANN).len(), 0);
     let (ack, heard) = tell(&mut world, sent("+1555", "b"));
-    assert_eq!((&ack["ok"], &ack["duplicate"]), (&json!(true), &json!(false)));
+    assert_eq!(
+        (&ack["ok"], &ack["duplicate"]),
+        (&json!(true), &json!(false))
+    );
     let mut expected = sent("+1555", "b");
     expected["direction"] = json!("outbound");
     expected["timestamp"] = heard[0]["timestamp"].clone();
@@ -503,14 +618,22 @@ fn message_sent_tells_of_a_message_once_and_sends_none() {
     assert_eq!(ack["duplicate"], true);
     assert_eq!(heard.len(), 1, "what was posted");
     let (ack, heard) = tell(&mut world, sent("+1555", "c"));
-    assert_eq!((&ack["duplicate"], heard.len()), (&json!(false), 1), "another one");
+    assert_eq!(
+        (&ack["duplicate"], heard.len()),
+        (&json!(false), 1),
+        "another one"
+    );
     world.post(ANN, "m2", "d").unwrap();
     world.pass(ANNOUNCE_MS + 1_000);
     assert_eq!(tell(&mut world, sent("+1555", "d")).0["duplicate"], false);
     world.inbound(ANN, 1, "stop", Some("STOP"));
     let (ack, _) = tell(&mut world, sent("+1555", "e"));
     assert_eq!(ack["error"]["code"], "opted_out");
-    assert_eq!(world.twilio.taken.len(), 2, "what was posted, and nothing else");
+    assert_eq!(
+        world.twilio.taken.len(),
+        2,
+        "what was posted, and nothing else"
+    );
 }
 
 #[test]
