@@ -430,6 +430,9 @@ mod tests {
             outbox[0],
             Row(vec![text("user:ann"), Value::Integer(7), Value::Integer(0)])
         );
+        for table in ["messages", "conversations", "sends", "lines"] {
+            assert_eq!(run(&format!("SELECT * FROM {table}")), []);
+        }
     }
 
     #[test]

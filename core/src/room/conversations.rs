@@ -324,7 +324,9 @@ impl Room {
         user: &UserId,
         listed: bool,
     ) -> Result<(), StorageError> {
-        self.list(sql, now)?;
+        if listed {
+            self.list(sql, now)?;
+        }
         match RoomName::user(user) {
             Ok(room) => self.tell_of_line(sql, now, room, listed),
             Err(_) => Ok(()),
