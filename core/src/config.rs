@@ -265,6 +265,17 @@ impl TwilioConfig {
         self.account_sid.as_deref().zip(self.auth_token.as_ref())
     }
 
+    /// What is missing of them.
+    pub fn missing(&self) -> Vec<&'static str> {
+        [
+            ("TWILIO_ACCOUNT_SID", self.account_sid.is_none()),
+            ("TWILIO_AUTH_TOKEN", self.auth_token.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, missing)| missing.then_some(name))
+        .collect()
+    }
+
     /// The `Authorization` header of a request to Twilio's API (RFC 7617). It is a secret.
     pub fn authorization(&self) -> Option<String> {
         let (account, token) = self.credentials()?;

@@ -80,6 +80,15 @@ pub const LISTED_MESSAGES: usize = 50;
 pub const FOUND_BEFORE_MS: u64 = 60_000;
 /// And so long after it at the most: a try takes 10 s, and Twilio's API may queue it.
 pub const FOUND_AFTER_MS: u64 = 10 * 60_000;
+/// A picture or a file that is passed on from Twilio, in bytes. Twilio takes 5 MB of MMS; WhatsApp's
+/// documents may be larger.
+pub const MAX_MEDIA_BYTES: usize = 25_000_000;
+/// How often Twilio may say that a medium is elsewhere: its API names its store, which may name another.
+pub const MAX_MEDIA_REDIRECTS: usize = 3;
+/// What is read of an answer of Twilio's REST API: a page of fifty messages has some 60 KB.
+pub const MAX_TWILIO_ANSWER_BYTES: usize = 1_000_000;
+/// Lines of one list, each of which is asked: Cloudflare allows 1,000 subrequests.
+pub const MAX_LINES_LISTED: usize = 500;
 /// A person who dropped counts as present for so long, so that a reconnect does not flash.
 pub const PRESENCE_GRACE_MS: u64 = 5_000;
 /// `typing` is over by itself after this.
