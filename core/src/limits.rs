@@ -184,6 +184,8 @@ pub const SEND_GIVE_UP_MS: u64 = 4 * 60 * 60 * 1000;
 pub const SEND_RETRY_MS: u64 = 1_000;
 /// The longest such wait.
 pub const SEND_MAX_RETRY_MS: u64 = 5 * 60_000;
+/// The longest that a line waits after a try of which nothing is known before it tries the next message.
+pub const SEND_MAX_PAUSE_MS: u64 = 60_000;
 /// An answer of Twilio's is awaited for 10 s by the shell; an object that hears nothing at all for so
 /// long looks again.
 pub const SEND_LOST_MS: u64 = 12_000;

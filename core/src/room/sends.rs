@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     limits::{
-        ASK_AFTER_MS, MAX_QUEUED_SENDS, SEND_GIVE_UP_MS, SEND_LOST_MS, SEND_MAX_RETRY_MS,
-        SEND_RETRY_MS,
+        ASK_AFTER_MS, MAX_QUEUED_SENDS, SEND_GIVE_UP_MS, SEND_LOST_MS, SEND_MAX_PAUSE_MS,
+        SEND_MAX_RETRY_MS, SEND_RETRY_MS,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, json, text, unsigned},
@@ -57,6 +57,11 @@ impl Job {
     }
 }
 
+/// `wait`, doubled so many times.
+const fn doubled(wait: u64, times: u32) -> u64 {
+    wait.saturating_mul(2_u64.saturating_pow(times))
+}
+
 /// The queue.
 #[derive(Default)]
 pub struct Sends {
@@ -64,6 +69,10 @@ pub struct Sends {
     last_id: SendId,
     in_flight: BTreeSet<SendId>,
     last_try: Timestamp,
+    /// How many tries in a row came to nothing that is known, and until when that holds the others up:
+    /// where Twilio is down, not everything that waits becomes unknown.
+    unclear: u32,
+    resumes: Timestamp,
 }
 
 impl Sends {
@@ -158,7 +167,10 @@ impl Sends {
         let (id, entry) = queue.find(|(_, entry)| !matches!(entry.state, State::Unknown(..)))?;
         let interval = 1000_u64.div_ceil(u64::from(per_second.max(1)));
         match entry.state {
-            State::Waiting => Some((*id, entry.due.max(self.last_try.plus(interval)))),
+            State::Waiting => {
+                let at = entry.due.max(self.last_try.plus(interval));
+                Some((*id, at.max(self.resumes)))
+            }
             State::Tried(_) | State::Unknown(..) => None,
         }
     }
@@ -206,7 +218,13 @@ impl Sends {
     /// It is known what came of it.
     pub fn done(&mut self, sql: &dyn Sql, id: SendId) -> Result<(), StorageError> {
         self.in_flight.remove(&id);
-        self.entries.remove(&id);
+        if let Some(Entry {
+            state: State::Tried(_),
+            ..
+        }) = self.entries.remove(&id)
+        {
+            self.unclear = 0;
+        }
         sql.run("DELETE FROM sends WHERE id = ?", &[unsigned(id)])
             .map(drop)
     }
@@ -228,9 +246,7 @@ impl Sends {
         if entry.since.plus(SEND_GIVE_UP_MS) <= now {
             return Ok(false);
         }
-        let wait = SEND_RETRY_MS
-            .saturating_mul(2_u64.saturating_pow(entry.attempts.min(20)))
-            .min(SEND_MAX_RETRY_MS);
+        let wait = doubled(SEND_RETRY_MS, entry.attempts).min(SEND_MAX_RETRY_MS);
         // Half of it is chance, so that lines do not come back all at once.
         let chance = jitter.checked_rem(wait / 2).unwrap_or_default();
         let wait = (wait / 2).saturating_add(chance);
@@ -261,7 +277,12 @@ impl Sends {
         };
         let (tried_at, asks) = match entry.state {
             State::Waiting => return Ok(()),
-            State::Tried(at) => (at, 0),
+            State::Tried(at) => {
+                let wait = doubled(SEND_RETRY_MS, self.unclear).min(SEND_MAX_PAUSE_MS);
+                self.unclear = self.unclear.saturating_add(1);
+                self.resumes = now.plus(wait);
+                (at, 0)
+            }
             State::Unknown(at, asks) => (at, asks.saturating_add(1)),
         };
         let Some(wait) = ASK_AFTER_MS.get(asks) else {

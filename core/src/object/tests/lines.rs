@@ -430,6 +430,27 @@ fn order_is_kept_the_rate_is_bounded_and_too_many_waits() {
 }
 
 #[test]
+fn while_twilio_is_down_what_waits_does_not_all_become_unknown() {
+    let mut world = World::new();
+    for n in 0..20 {
+        world
+            .post(ANN, &format!("m{n}"), &format!("text {n}"))
+            .unwrap();
+    }
+    for _ in 0..60 {
+        world.answer(Mood::Lose);
+        world.cluster.pass(1_000);
+    }
+    let unknown = |world: &mut World| {
+        let messages = world.messages(ANN);
+        messages.iter().filter(|m| m["status"] == "unknown").count()
+    };
+    assert_eq!(unknown(&mut world), 6, "after 0, 1, 3, 7, 15 and 31 s");
+    world.pass(60_000);
+    assert_eq!((unknown(&mut world), world.twilio.taken.len()), (6, 14));
+}
+
+#[test]
 fn who_has_opted_out_is_not_written_to() {
     let mut world = World::new();
     world.inbound(ANN, 1, "hi", None);
