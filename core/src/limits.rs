@@ -170,3 +170,31 @@ pub const MAX_AWAY_NOTIFIED: usize = 1_000;
 pub const MAX_PREVIEW_CHARS: usize = 200;
 /// A POST to `EVENT_WEBHOOK_URL` is tried for so long.
 pub const EVENT_WEBHOOK_GIVE_UP_MS: u64 = 24 * 60 * 60 * 1000;
+/// Conversations that a line lists. Past it the one without news for the longest goes from the list,
+/// with its next message it is back; its history stays.
+pub const MAX_CONVERSATIONS: u64 = 100_000;
+/// Lines in one list of lines.
+pub const MAX_LINES: u64 = 10_000;
+/// Messages that wait at one line to be sent: at one a second, more than an hour. Past it a message is
+/// `failed`, and says so.
+pub const MAX_QUEUED_SENDS: usize = 5_000;
+/// A message may be tried for so long, as long as Twilio itself keeps one in its queue.
+pub const SEND_GIVE_UP_MS: u64 = 4 * 60 * 60 * 1000;
+/// The first wait after Twilio said "too many"; doubled each time.
+pub const SEND_RETRY_MS: u64 = 1_000;
+/// The longest such wait.
+pub const SEND_MAX_RETRY_MS: u64 = 5 * 60_000;
+/// The longest that a line waits after a try of which nothing is known before it tries the next message.
+pub const SEND_MAX_PAUSE_MS: u64 = 60_000;
+/// An answer of Twilio's is awaited for 10 s by the shell; an object that hears nothing at all for so
+/// long looks again.
+pub const SEND_LOST_MS: u64 = 12_000;
+/// Without credentials nothing can be sent; they are looked for again so often.
+pub const SEND_UNCONFIGURED_MS: u64 = 60_000;
+/// When Twilio is asked about a message that it may or may not have taken: so long after it became
+/// unknown, or after the question before.
+pub const ASK_AFTER_MS: [u64; 7] = [
+    2_000, 10_000, 60_000, 300_000, 1_800_000, 7_200_000, 43_200_000,
+];
+/// A client that says `message_sent` without an id means a message that it sent over HTTP within this.
+pub const ANNOUNCE_MS: u64 = 60_000;

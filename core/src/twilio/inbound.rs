@@ -83,6 +83,11 @@ impl MessageSid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The key under which an inbound message is accepted once.
+    pub fn dedupe_key(&self) -> String {
+        format!("twilio:{}", self.0)
+    }
 }
 
 impl fmt::Display for MessageSid {
@@ -252,6 +257,22 @@ pub enum OptOut {
 }
 
 impl OptOut {
+    /// Twilio's word for it, as `optOutType` in a payload.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "STOP",
+            Self::Start => "START",
+            Self::Help => "HELP",
+        }
+    }
+
+    /// Reads [`OptOut::as_str`] back.
+    pub fn stored(word: &str) -> Option<Self> {
+        [Self::Stop, Self::Start, Self::Help]
+            .into_iter()
+            .find(|known| known.as_str() == word)
+    }
+
     /// Twilio's own word if it sent one (`OptOutType`, where Advanced Opt-Out is on), else the
     /// keywords that it answers by default: the whole body, in any case.
     /// <https://help.twilio.com/articles/223134027>

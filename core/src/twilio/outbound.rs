@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use super::{
     inbound::{Address, conversation_room, line_of, without_controls},
@@ -171,6 +172,12 @@ pub fn status_callback(base: &str, stand_in: bool, room: &RoomName, id: &str) ->
             utf8_percent_encode(id, ESCAPED)
         )
     })
+}
+
+/// The hash that a text is compared by.
+pub fn hash_of(text: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(Sha256::digest(text))
 }
 
 /// What a line is to send. Addresses as Twilio writes them, prefix included.

@@ -3,6 +3,8 @@
 //! <https://www.twilio.com/docs/messaging/api/message-resource>. Twilio has no idempotency: what may
 //! have been taken is never sent again, it is looked for instead ([`list`], [`found`]).
 
+use std::fmt;
+
 use serde_json::Value;
 
 use super::{
@@ -22,7 +24,7 @@ pub(super) const API_BASE: &str = "https://api.twilio.com";
 /// What a trial account's messages begin with, at Twilio.
 const TRIAL: &str = "Sent from your Twilio trial account - ";
 
-/// A request to Twilio. It is not `Debug`: its headers hold the auth token.
+/// A request to Twilio.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Call {
     /// `GET` or `POST`.
@@ -33,6 +35,13 @@ pub struct Call {
     pub headers: Vec<(&'static str, String)>,
     /// A form.
     pub body: Option<String>,
+}
+
+impl fmt::Debug for Call {
+    /// Its headers hold the auth token, its body what somebody wrote.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to Twilio", self.method)
+    }
 }
 
 /// What Twilio answered.
