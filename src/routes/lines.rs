@@ -71,12 +71,6 @@ fn everyones() -> Result<RoomName, Refusal> {
     RoomName::new("admins", "all").map_err(|_| Refusal::internal())
 }
 
-/// The room of a line in a path.
-pub fn line_room(number: &str) -> Result<RoomName, Refusal> {
-    RoomName::new("line", number)
-        .map_err(|_| Refusal::bad_request("a line is an address as Twilio writes it"))
-}
-
 /// `GET /api/lines/{number}/assignees`.
 pub async fn assignees(caller: &Caller<'_>, line: &str) -> Result<Reply, Failure> {
     answer(caller, line, RoomRequest::Members).await
@@ -106,9 +100,14 @@ pub async fn unassign(caller: &Caller<'_>, line: &str, user: &str) -> Result<Rep
     .await
 }
 
+/// The refusal of a path that names none.
+pub fn not_a_line() -> Refusal {
+    Refusal::bad_request("a line is an address as Twilio writes it")
+}
+
 async fn answer(caller: &Caller<'_>, line: &str, request: RoomRequest) -> Result<Reply, Failure> {
     caller.must_operate()?;
-    let room = line_room(line)?;
+    let room = RoomName::new("line", line).map_err(|_| not_a_line())?;
     let mut response = rooms::ask(caller.env, &room, &request).await?;
     if response.status_code() != 200 {
         return Ok(Reply::Api(response));
