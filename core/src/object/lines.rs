@@ -246,7 +246,7 @@ impl Object {
         now: Timestamp,
         through: Offset,
     ) -> Result<(), StorageError> {
-        let is_conversation = namespaces::line_of(&self.room.name).is_some();
+        let is_conversation = namespaces::line_room_of(&self.room.name).is_some();
         if is_conversation && self.room.line_read(sql, through)? {
             self.tell_line_standing(sql, now)?;
         }
@@ -264,7 +264,7 @@ impl Object {
         now: Timestamp,
         parcel: Parcel,
     ) -> Result<(), StorageError> {
-        match namespaces::line_of(&self.room.name) {
+        match namespaces::line_room_of(&self.room.name) {
             Some(line) => self.room.outbox.push(sql, now, Target::Room(line), parcel),
             None => Ok(()),
         }
