@@ -72,7 +72,7 @@ pub const fn sentence(code: u32) -> Option<&'static str> {
         63014 => "The contact has blocked messages from this line.",
         63015 => "The contact has not joined the Twilio sandbox that this line is.",
         63016 => {
-            "The contact has not written for 24 hours: WhatsApp takes only approved templates now."
+            "The contact has not written for 24 hours: only approved templates may be sent now."
         }
         63018 => "The channel takes no more messages of this line for now.",
         63019 => "Twilio could not download a medium of the message.",
