@@ -162,13 +162,14 @@ pub fn found(answer: &Answer, message: &Outgoing, tried_at: Timestamp) -> Vec<Re
     let times = tried_at.minus(FOUND_BEFORE_MS)..=tried_at.plus(FOUND_AFTER_MS);
     let candidate = |resource: &Value| {
         let is = |name, expected: &str| text(resource, name) == Some(expected);
+        let media = text(resource, "num_media").unwrap_or("0");
         let body = text(resource, "body").unwrap_or_default();
         let body = body.strip_prefix(TRIAL).unwrap_or(body);
         let created = created_at(resource).filter(|created| times.contains(created))?;
         let same = text(resource, "direction")?.starts_with("outbound")
             && is("to", &message.to)
             && is("from", &message.from)
-            && is("num_media", &message.media.len().to_string())
+            && media == message.media.len().to_string()
             && body.trim() == message.body.trim();
         Some((created, report(resource).filter(|_| same)?))
     };
