@@ -480,7 +480,7 @@ mod tests {
             (json!({"body": "hi!"}), false),
             (json!({"body": null}), false),
             (json!({"num_media": "1"}), false),
-            (json!({"num_media": null}), false),
+            (json!({"num_media": null}), true),
             (json!({"from": "+1556"}), false),
             (json!({"to": "+1667"}), false),
             (json!({"sid": "SM1"}), false),
