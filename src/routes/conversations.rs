@@ -5,15 +5,12 @@ use dialtone_core::{
     error::{Code, Refusal},
     lines::assignee,
     names::{Offset, RoomName},
-    twilio::{
-        inbound::{Address, line_room},
-        outbound::{Conversation, Draft, status_callback},
-    },
+    twilio::outbound::{Conversation, Draft, status_callback},
     wire::{Request as RoomRequest, SendMessage},
 };
 use worker::Request;
 
-use super::{history_limit, json_body, lines::not_a_line, number, passed_on};
+use super::{history_limit, json_body, lines::line_room, number, passed_on};
 use crate::{
     Failure,
     auth::{Caller, header, query},
@@ -23,8 +20,7 @@ use crate::{
 
 /// `GET /api/lines/{number}/conversations`.
 pub async fn list(request: &Request, caller: &Caller<'_>, line: &str) -> Result<Reply, Failure> {
-    let room = Address::parse(line).ok_or_else(not_a_line)?;
-    let room = line_room(&room).map_err(|_| not_a_line())?;
+    let room = line_room(line)?;
     let (cursor, limit) = (query(request, "cursor"), history_limit(request)?);
     let access = caller.access(&room).await?;
     let conversations = RoomRequest::Conversations {
@@ -43,7 +39,7 @@ pub async fn assign(
     contact: &str,
 ) -> Result<Reply, Failure> {
     let conversation = Conversation::parse(line, contact)?;
-    let room = line_room(&conversation.line).map_err(|_| not_a_line())?;
+    let room = line_room(conversation.line.as_str())?;
     let access = caller.access(&room).await?;
     let body = json_body(request, caller.environment.config.max_payload_bytes).await?;
     let assign = RoomRequest::AssignConversation {

@@ -4,6 +4,7 @@ use dialtone_core::{
     error::Refusal,
     lines,
     names::{RoomName, UserId},
+    twilio::inbound::{self, Address},
     wire::{Lines, Request as RoomRequest, Unread},
 };
 use futures::future::{try_join, try_join_all};
@@ -71,6 +72,13 @@ fn everyones() -> Result<RoomName, Refusal> {
     RoomName::new("admins", "all").map_err(|_| Refusal::internal())
 }
 
+/// The room of a line in a path.
+pub fn line_room(number: &str) -> Result<RoomName, Refusal> {
+    Address::parse(number)
+        .and_then(|line| inbound::line_room(&line).ok())
+        .ok_or_else(|| Refusal::bad_request("a line is an address as Twilio writes it"))
+}
+
 /// `GET /api/lines/{number}/assignees`.
 pub async fn assignees(caller: &Caller<'_>, line: &str) -> Result<Reply, Failure> {
     answer(caller, line, RoomRequest::Members).await
@@ -100,14 +108,9 @@ pub async fn unassign(caller: &Caller<'_>, line: &str, user: &str) -> Result<Rep
     .await
 }
 
-/// The refusal of a path that names none.
-pub fn not_a_line() -> Refusal {
-    Refusal::bad_request("a line is an address as Twilio writes it")
-}
-
 async fn answer(caller: &Caller<'_>, line: &str, request: RoomRequest) -> Result<Reply, Failure> {
     caller.must_operate()?;
-    let room = RoomName::new("line", line).map_err(|_| not_a_line())?;
+    let room = line_room(line)?;
     let mut response = rooms::ask(caller.env, &room, &request).await?;
     if response.status_code() != 200 {
         return Ok(Reply::Api(response));
