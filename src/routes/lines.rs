@@ -4,7 +4,7 @@ use dialtone_core::{
     error::Refusal,
     lines,
     names::{RoomName, UserId},
-    twilio::inbound::{self, Address},
+    twilio::inbound::Address,
     wire::{Lines, Request as RoomRequest, Unread},
 };
 use futures::future::{try_join, try_join_all};
@@ -72,10 +72,10 @@ fn everyones() -> Result<RoomName, Refusal> {
     RoomName::new("admins", "all").map_err(|_| Refusal::internal())
 }
 
-/// The room of a line in a path.
+/// The room of a line in a path. It has the name by which lines are listed: nothing becomes a `_` here.
 pub fn line_room(number: &str) -> Result<RoomName, Refusal> {
     Address::parse(number)
-        .and_then(|line| inbound::line_room(&line).ok())
+        .and_then(|line| RoomName::new("line", line.as_str()).ok())
         .ok_or_else(|| Refusal::bad_request("a line is an address as Twilio writes it"))
 }
 
