@@ -435,13 +435,13 @@ export function inbound(server, fields = {}, { path: route = INBOUND, ...options
 
 /**
  * A webhook of Twilio's with these form fields (`undefined` leaves one out), signed by npm `twilio`. `base` is the origin
- * that is signed, `tamper` changes `{body, headers}` after signing.
+ * that is signed, `signed` the URL, `tamper` changes `{body, headers}` after signing.
  */
-export async function webhook(server, route, fields, { authToken = AUTH_TOKEN, base = server.url, tamper } = {}) {
+export async function webhook(server, route, fields, { authToken = AUTH_TOKEN, base = server.url, signed = base + route, tamper } = {}) {
   const params = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const headers = {
     "content-type": "application/x-www-form-urlencoded",
-    "x-twilio-signature": getExpectedTwilioSignature(authToken, base + route, params),
+    "x-twilio-signature": getExpectedTwilioSignature(authToken, signed, params),
   };
   const request = { body: new URLSearchParams(params).toString(), headers };
   tamper?.(request);
@@ -524,12 +524,14 @@ export async function thread(server, line, contact, { as = ADMIN, query = "?limi
   return body.messages;
 }
 
-/** A message that was sent, as `GET …/messages` shows it now; with `status`, once it has that. */
-export async function messageOf(server, line, contact, id, status, ms) {
-  const find = async () => (await thread(server, line, contact)).find(({ data }) => data.id === id)?.data;
-  if (status === undefined) return find();
-  let last;
-  return eventually(`${id} is ${status}`, async () => (last = await find())?.status === status && last, ms).catch((error) => assert.fail(`${error.message}: ${JSON.stringify(last)}`));
+/** A message that was sent, as `GET …/messages` shows it now; with `wanted`, a status or a question, once it is that. */
+export async function messageOf(server, line, contact, id, wanted = () => true, ms = 10_000) {
+  const isWanted = typeof wanted === "function" ? wanted : ({ status }) => status === wanted;
+  for (const end = Date.now() + ms; ; await sleep(50)) {
+    const found = (await thread(server, line, contact)).find(({ data }) => data.id === id)?.data;
+    if (found && isWanted(found)) return found;
+    assert.ok(Date.now() < end, `not within ${ms} ms: ${id} is ${wanted}, but ${JSON.stringify(found)}`);
+  }
 }
 
 /** The `message_status`es of a message that a room was told, oldest first. */
