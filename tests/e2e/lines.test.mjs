@@ -5,10 +5,9 @@ import { after, before, describe, test } from "node:test";
 import { accepted, ADMIN, assign, call, caughtUp, conversations, conversationUrl, crash, enter, eventually, freePort, heardOf, history, ioConnected, join, lineUrl, messageSid, newNumber, persistDir, receive, refused, serve, serveWithTwilio, SERVICE } from "./harness.mjs";
 
 let server;
-let api;
 const ends = [];
 before(async () => {
-  ({ server, api } = await serveWithTwilio({ after: (end) => ends.push(end) }, { vars: { LOBBIES: 2, LINE_MESSAGES_PER_SECOND: 1000 } }));
+  ({ server } = await serveWithTwilio({ after: (end) => ends.push(end) }, { vars: { LOBBIES: 2, LINE_MESSAGES_PER_SECOND: 1000 } }));
 });
 after(() => Promise.all(ends.map((end) => end())));
 
@@ -150,11 +149,12 @@ describe("a line's conversations", { concurrency: 6, timeout: 60_000 }, () => {
 describe("what is unread", { concurrency: 6, timeout: 60_000 }, () => {
   test("is the line's: whoever may send there reads it for all, by Socket.IO, on a plain socket, whole or in part, and everyone on the line is told", async (t) => {
     const line = newNumber();
-    await assign(server, line, "ann", "bob");
+    const ann = { sub: `ann${line}` };
+    await assign(server, line, ann.sub, "bob");
     const bob = await enter(t, server, `line:${line}`, { sub: "bob" });
     for (const [what, read] of [
-      ["Socket.IO", async (room) => (await enter(t, server, room, { sub: "ann" })).ask("mark_read", { room })],
-      ["a plain socket", async (room) => (await join(t, server, room, { sub: "ann" })).ask("mark_read", {})],
+      ["Socket.IO", async (room) => (await enter(t, server, room, ann)).ask("mark_read", { room })],
+      ["a plain socket", async (room) => (await join(t, server, room, ann)).ask("mark_read", {})],
       ["an admin", async (room) => (await enter(t, server, room, ADMIN)).ask("mark_read", { room })],
       ["a grant for the conversation", async (room) => (await join(t, server, room, { sub: "x", rooms: [room] })).ask("mark_read", {})],
     ]) {
@@ -170,7 +170,7 @@ describe("what is unread", { concurrency: 6, timeout: 60_000 }, () => {
       await receive(server, line, contact, "four");
       assert.equal((await itemOf(line, contact)).unread, 1, `${what}, and then another`);
     }
-    assert.deepEqual(await lines({ sub: "ann" }), { [line]: 4 });
+    assert.deepEqual(await lines(ann), { [line]: 4 });
   });
 
   test("in part: up to an offset, and it never moves back; one's own answers do not count", async (t) => {
@@ -206,7 +206,7 @@ describe("what is unread", { concurrency: 6, timeout: 60_000 }, () => {
   test("is counted for each of one's lines; a service and an admin see every line", async () => {
     const [one, two, third, granted] = Array.from({ length: 4 }, newNumber);
     const whatsapp = `whatsapp:${one}`;
-    const ann = { sub: `ann${one}`, rooms: [`line:${granted}`, `line:${newNumber().slice(0, 6)}*`] };
+    const ann = { sub: `ann${one}`, rooms: [`line:${granted}`, "line:+1555*"] }; // a prefix lists nothing
     assert.deepEqual(await lines({ sub: `nobody${one}` }), {});
     await assign(server, one, ann.sub);
     await assign(server, whatsapp, ann.sub);
@@ -312,5 +312,3 @@ test("the list, what is unread and whose it is are as they were after kill -9, a
   await receive(next, line, contacts[2], "again");
   assert.deepEqual(contactsOf(await conversations(next, line, { as: { sub: "ann" } }))[0], contacts[2]);
 });
-
-test("nothing that was received is sent to Twilio", () => assert.deepEqual(api.requests.filter(({ method, form }) => method === "POST" && form.Body === "hello"), []));

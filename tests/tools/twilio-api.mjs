@@ -72,7 +72,7 @@ export const cuts = (take) => ({ take, end: "cut" });
 export const says = (text) => ({ text });
 
 export class TwilioApi {
-  /** Every request, in order of arrival: `{at, method, path, query, headers, form, endedAt}`, both times a `Date.now()`. */
+  /** Every request, in order of arrival: `{at, method, path, query, headers, form, status, endedAt}`, times as `Date.now()`. */
   requests = [];
   /** Every message: `{sid, from, to, body, media, callback, at, resource}`, oldest first. */
   messages = [];
@@ -216,7 +216,7 @@ export class TwilioApi {
     const text = await textOf(request);
     const one = { at, method, path, query: Object.fromEntries(searchParams), headers, form: formOf(new URLSearchParams(text)) };
     this.requests.push(one);
-    response.on("close", () => (one.endedAt = Date.now()));
+    response.on("close", () => Object.assign(one, { status: response.headersSent ? response.statusCode : undefined, endedAt: Date.now() }));
     if (path.startsWith("/cdn/")) {
       if (headers.authorization) return this.#error(response, { status: 400, code: 20001, message: "Only one auth mechanism allowed" });
       return this.#send(response, this.#files.get(path) ?? refuses(20404, 404));
@@ -284,7 +284,10 @@ export class TwilioApi {
     else if (code) this.#error(response, { status, code, headers });
     else if (resource && text === undefined) this.#json(response, status ?? 201, resource, headers);
     else if (bytes && !Buffer.isBuffer(bytes)) Readable.from(bytes).on("error", () => response.destroy()).pipe(response.writeHead(status ?? 200, headers));
-    else response.writeHead(status ?? (resource ? 201 : 200), headers).end(text ?? bytes);
+    else {
+      const body = bytes ?? Buffer.from(text ?? "");
+      response.writeHead(status ?? (resource ? 201 : 200), { "content-length": body.length, ...headers }).end(body);
+    }
   }
 
   #json(response, status, value, headers = {}) {
