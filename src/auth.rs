@@ -74,6 +74,11 @@ impl Caller<'_> {
         }
     }
 
+    /// The caller's own room.
+    pub fn own_room(&self) -> Result<RoomName, Refusal> {
+        RoomName::user(&self.claims.user).map_err(|error| Refusal::bad_request(error.to_string()))
+    }
+
     /// What the policy gives the caller in a room, for one request.
     pub async fn access(&self, room: &RoomName) -> Result<Access, Failure> {
         self.resolve(self.admission(room), None).await

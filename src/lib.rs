@@ -97,6 +97,9 @@ async fn handle(
         Route::TwilioInbound => {
             return Ok(Reply::AsIs(routes::webhooks::inbound(request, env).await?));
         }
+        Route::TwilioStatus => {
+            return Ok(Reply::AsIs(routes::webhooks::status(request, env).await?));
+        }
         _ => {}
     }
     if matches!(route, Route::SocketIo | Route::EngineIo) {

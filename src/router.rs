@@ -6,42 +6,49 @@ use percent_encoding::percent_decode_str;
 /// Every route: its method, its path, what it is. `{…}` is one segment, whatever it holds.
 #[rustfmt::skip] // A table is read by its columns.
 const TABLE: &[(&str, &str, Route)] = &[
-    ("GET",    "/health",                                 Route::Health),
-    ("GET",    "/api/socket",                             Route::Health),
-    ("GET",    "/api/webhooks/twilio",                    Route::Health),
-    ("GET",    "/metrics",                                Route::Metrics),
-    ("GET",    "/rooms/{room}",                           Route::Connect),
-    ("GET",    "/rooms/{room}/history",                   Route::History),
-    ("GET",    "/rooms/{room}/presence",                  Route::Presence),
-    ("POST",   "/rooms/{room}/events",                    Route::Events),
-    ("GET",    "/rooms/{room}/members",                   Route::Members),
-    ("PUT",    "/rooms/{room}/members/{userId}",          Route::AddMember),
-    ("DELETE", "/rooms/{room}/members/{userId}",          Route::RemoveMember),
-    ("DELETE", "/rooms/{room}/connections",               Route::Disconnect),
-    ("GET",    "/chat/{chatId}/messages",                 Route::ChatMessages),
-    ("POST",   "/api/emit",                               Route::Emit),
-    ("GET",    "/api/jobs/{id}",                          Route::Job),
-    ("POST",   "/api/jobs/{id}",                          Route::EmitJob),
-    ("GET",    "/api/analytics/{brandId}",                Route::Analytics),
-    ("POST",   "/api/analytics/{brandId}",                Route::EmitAnalytics),
-    ("POST",   "/api/users/{id}/notifications",           Route::Notify),
-    ("GET",    "/api/notifications",                      Route::Notifications),
-    ("DELETE", "/api/notifications",                      Route::ClearNotifications),
-    ("POST",   "/api/notifications/{id}/read",            Route::ReadNotification),
-    ("GET",    "/api/lines/{number}/assignees",           Route::Assignees),
-    ("PUT",    "/api/lines/{number}/assignees/{userId}",  Route::Assign),
-    ("DELETE", "/api/lines/{number}/assignees/{userId}",  Route::Unassign),
-    ("GET",    "/webhooks/twilio/inbound",                Route::TwilioInbound),
-    ("POST",   "/webhooks/twilio/inbound",                Route::TwilioInbound),
-    ("GET",    "/api/webhooks/inbound-sms",               Route::TwilioInbound),
-    ("POST",   "/api/webhooks/inbound-sms",               Route::TwilioInbound),
-    ("POST",   "/api/webhooks/twilio",                    Route::TwilioInbound),
-    (ANY,      "/socket.io",                              Route::SocketIo),
-    (ANY,      "/socket.io/",                             Route::SocketIo),
+    ("GET",    "/health",                                                     Route::Health),
+    ("GET",    "/api/socket",                                                 Route::Health),
+    ("GET",    "/api/webhooks/twilio",                                        Route::Health),
+    ("GET",    "/metrics",                                                    Route::Metrics),
+    ("GET",    "/rooms/{room}",                                               Route::Connect),
+    ("GET",    "/rooms/{room}/history",                                       Route::History),
+    ("GET",    "/rooms/{room}/presence",                                      Route::Presence),
+    ("POST",   "/rooms/{room}/events",                                        Route::Events),
+    ("GET",    "/rooms/{room}/members",                                       Route::Members),
+    ("PUT",    "/rooms/{room}/members/{userId}",                              Route::AddMember),
+    ("DELETE", "/rooms/{room}/members/{userId}",                              Route::RemoveMember),
+    ("DELETE", "/rooms/{room}/connections",                                   Route::Disconnect),
+    ("GET",    "/chat/{chatId}/messages",                                     Route::ChatMessages),
+    ("POST",   "/api/emit",                                                   Route::Emit),
+    ("GET",    "/api/jobs/{id}",                                              Route::Job),
+    ("POST",   "/api/jobs/{id}",                                              Route::EmitJob),
+    ("GET",    "/api/analytics/{brandId}",                                    Route::Analytics),
+    ("POST",   "/api/analytics/{brandId}",                                    Route::EmitAnalytics),
+    ("POST",   "/api/users/{id}/notifications",                               Route::Notify),
+    ("GET",    "/api/notifications",                                          Route::Notifications),
+    ("DELETE", "/api/notifications",                                          Route::ClearNotifications),
+    ("POST",   "/api/notifications/{id}/read",                                Route::ReadNotification),
+    ("GET",    "/api/lines",                                                  Route::Lines),
+    ("GET",    "/api/lines/{number}/assignees",                               Route::Assignees),
+    ("PUT",    "/api/lines/{number}/assignees/{userId}",                      Route::Assign),
+    ("DELETE", "/api/lines/{number}/assignees/{userId}",                      Route::Unassign),
+    ("GET",    "/api/lines/{number}/conversations",                           Route::Conversations),
+    ("PUT",    "/api/lines/{number}/conversations/{contact}/assignee",        Route::AssignConversation),
+    ("GET",    "/api/lines/{number}/conversations/{contact}/messages",        Route::Conversation),
+    ("POST",   "/api/lines/{number}/conversations/{contact}/messages",        Route::SendMessage),
+    ("GET",    "/api/lines/{number}/conversations/{contact}/media/{sid}/{n}", Route::Media),
+    ("GET",    "/webhooks/twilio/inbound",                                    Route::TwilioInbound),
+    ("POST",   "/webhooks/twilio/inbound",                                    Route::TwilioInbound),
+    ("GET",    "/api/webhooks/inbound-sms",                                   Route::TwilioInbound),
+    ("POST",   "/api/webhooks/inbound-sms",                                   Route::TwilioInbound),
+    ("POST",   "/api/webhooks/twilio",                                        Route::TwilioInbound),
+    ("POST",   "/webhooks/twilio/status",                                     Route::TwilioStatus),
+    (ANY,      "/socket.io",                                                  Route::SocketIo),
+    (ANY,      "/socket.io/",                                                 Route::SocketIo),
     #[cfg(feature = "conformance")]
-    (ANY,      "/engine.io",                              Route::EngineIo),
+    (ANY,      "/engine.io",                                                  Route::EngineIo),
     #[cfg(feature = "conformance")]
-    (ANY,      "/engine.io/",                             Route::EngineIo),
+    (ANY,      "/engine.io/",                                                 Route::EngineIo),
 ];
 
 /// The protocol behind this path has its own answer to a wrong method.
@@ -98,8 +105,22 @@ pub enum Route {
     Assign,
     /// One does no longer.
     Unassign,
+    /// The phone lines one works.
+    Lines,
+    /// A line's conversations.
+    Conversations,
+    /// A conversation is somebody's from now on.
+    AssignConversation,
+    /// A conversation's messages.
+    Conversation,
+    /// A new one.
+    SendMessage,
+    /// What came with one.
+    Media,
     /// Twilio's inbound webhook.
     TwilioInbound,
+    /// Twilio's status callback.
+    TwilioStatus,
     /// Engine.IO, over HTTP or as a WebSocket.
     SocketIo,
     /// The same without Socket.IO, each message echoed; for the official suite alone.
@@ -110,7 +131,7 @@ pub enum Route {
 
 /// What stands for the `{…}` of a path, in order; empty where there are fewer. Decoded, but not yet
 /// checked: that comes after the token.
-pub type Parameters = [String; 2];
+pub type Parameters = [String; 4];
 
 /// Why there is no route.
 #[derive(Debug, PartialEq, Eq)]
@@ -237,6 +258,9 @@ mod tests {
             ("GET",     "/api/lines/whatsapp:%2B1555/assignees",     Assignees,          LINE,  ""),
             ("PUT",     "/api/lines/whatsapp:+1555/assignees/u%2F1", Assign,             LINE,  USER),
             ("DELETE",  "/api/lines/whatsapp:+1555/assignees/u%2F1", Unassign,           LINE,  USER),
+            ("GET",     "/api/lines",                                Lines,              "",    ""),
+            ("GET",     "/api/lines/whatsapp:+1555/conversations",   Conversations,      LINE,  ""),
+            ("POST",    "/webhooks/twilio/status",                   TwilioStatus,       "",    ""),
             ("POST",    "/webhooks/twilio/inbound",                  TwilioInbound,      "",    ""),
             ("GET",     "/webhooks/twilio/inbound",                  TwilioInbound,      "",    ""),
             ("POST",    "/api/webhooks/inbound-sms",                 TwilioInbound,      "",    ""),
@@ -251,9 +275,34 @@ mod tests {
             ("OPTIONS", "/api/nothing",                              Preflight,          "",    ""),
         ];
         for (method, path, expected, one, two) in rows {
-            let parameters = [one, two].map(str::to_owned);
+            let parameters = [one, two, "", ""].map(str::to_owned);
             assert_eq!(
                 route(method, path),
+                Ok((expected, parameters)),
+                "{method} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn paths_below_a_conversation_find_their_route() {
+        for (method, below, expected, three, four) in [
+            ("GET", "messages", Conversation, "", ""),
+            ("HEAD", "messages", Conversation, "", ""),
+            ("POST", "messages", SendMessage, "", ""),
+            ("PUT", "assignee", AssignConversation, "", ""),
+            ("GET", "media/SM1/0", Media, "SM1", "0"),
+            ("HEAD", "media/a%2Fb/%30", Media, "a/b", "0"),
+            ("OPTIONS", "media/SM1/0", Preflight, "", ""),
+        ] {
+            let path = format!("/api/lines/+1555/conversations/%2B1666/{below}");
+            let [line, contact] = match expected {
+                Preflight => ["", ""],
+                _ => ["+1555", "+1666"],
+            };
+            let parameters = [line, contact, three, four].map(str::to_owned);
+            assert_eq!(
+                route(method, &path),
                 Ok((expected, parameters)),
                 "{method} {path}"
             );
@@ -276,6 +325,19 @@ mod tests {
             ("PUT", "/api/jobs/7", only("GET, POST")),
             ("POST", "/api/notifications", only("GET, DELETE")),
             ("GET", "/api/emit", only("POST")),
+            ("POST", "/api/lines", only("GET")),
+            (
+                "PUT",
+                "/api/lines/1/conversations/2/messages",
+                only("GET, POST"),
+            ),
+            ("GET", "/api/lines/1/conversations/2/assignee", only("PUT")),
+            (
+                "POST",
+                "/api/lines/1/conversations/2/media/3/4",
+                only("GET"),
+            ),
+            ("GET", "/webhooks/twilio/status", only("POST")),
             ("GET", "/socket.io/x", not_found()),
             ("GET", "/api/nothing", not_found()),
             ("GET", "/api", not_found()),
@@ -283,6 +345,14 @@ mod tests {
             ("GET", "/rooms/chat:42/", not_found()),
             ("GET", "/rooms/chat:42/nothing", not_found()),
             ("GET", "/chat/42", not_found()),
+            ("GET", "/api/lines/1", not_found()),
+            ("GET", "/api/lines/1/conversations/2", not_found()),
+            ("GET", "/api/lines/1/conversations/2/media/3", not_found()),
+            (
+                "GET",
+                "/api/lines/1/conversations/2/media/3/4/5",
+                not_found(),
+            ),
             ("GET", "/api/notifications/n-1", not_found()),
             ("GET", "/webhooks/twilio/nothing", not_found()),
             ("GET", "/rooms/%ff", bad_path()),

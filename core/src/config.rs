@@ -1,14 +1,16 @@
 //! The configuration: every variable of the contract, read once and validated, so that nothing
 //! after this has to doubt it. A bad one is a [`ConfigError`] that names the variable.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, RangeInclusive};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 use url::Url;
 
 use crate::auth::{Keys, PublicKey, origin};
-use crate::limits::MAX_PUBLIC_KEYS;
+use crate::limits::{MAX_PUBLIC_KEYS, MAX_SIGNING_KEYS};
 use crate::names::RoomName;
 use crate::socket_io::Parser;
 
@@ -85,6 +87,8 @@ pub struct Config {
     pub public_base_url: Option<String>,
     /// `TWILIO_*`.
     pub twilio: TwilioConfig,
+    /// `LINE_MESSAGES_PER_SECOND`: how many messages one line starts to send in a second.
+    pub line_messages_per_second: u32,
     /// `LOBBIES`.
     pub lobbies: u32,
     /// `PING_INTERVAL_MS`.
@@ -137,6 +141,8 @@ pub struct TwilioConfig {
     pub auth_token: Option<Secret>,
     /// `TWILIO_AUTH_TOKEN_NEXT`, accepted too while rotating.
     pub auth_token_next: Option<Secret>,
+    /// `TWILIO_SIGNING_KEYS`: the secrets of Twilio's shared keys, by the keys' ids.
+    pub signing_keys: BTreeMap<String, Secret>,
     /// `TWILIO_API_BASE`, without a final slash.
     pub api_base: Option<String>,
 }
@@ -180,6 +186,7 @@ impl Config {
             open_kinds: vars.open_kinds("OPEN_KINDS")?,
             public_base_url: vars.base_url("PUBLIC_BASE_URL")?,
             twilio: TwilioConfig::read(&vars)?,
+            line_messages_per_second: vars.number("LINE_MESSAGES_PER_SECOND", 10, 1..=1_000)?,
             lobbies: vars.number("LOBBIES", 1, 1..=10_000)?,
             ping_interval_ms: vars.number("PING_INTERVAL_MS", 25_000, timer.clone())?,
             ping_timeout_ms: vars.number("PING_TIMEOUT_MS", 20_000, timer.clone())?,
@@ -252,6 +259,30 @@ impl AuthConfig {
 }
 
 impl TwilioConfig {
+    /// The account and its auth token, which Twilio's API asks for. `None` where either is missing:
+    /// nothing can be sent or fetched then.
+    pub fn credentials(&self) -> Option<(&str, &Secret)> {
+        self.account_sid.as_deref().zip(self.auth_token.as_ref())
+    }
+
+    /// What is missing of them.
+    pub fn missing(&self) -> Vec<&'static str> {
+        [
+            ("TWILIO_ACCOUNT_SID", self.account_sid.is_none()),
+            ("TWILIO_AUTH_TOKEN", self.auth_token.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(name, missing)| missing.then_some(name))
+        .collect()
+    }
+
+    /// The `Authorization` header of a request to Twilio's API (RFC 7617). It is a secret.
+    pub fn authorization(&self) -> Option<String> {
+        let (account, token) = self.credentials()?;
+        let pair = format!("{account}:{}", &**token);
+        Some(format!("Basic {}", STANDARD.encode(pair)))
+    }
+
     fn read(vars: &Variables<'_>) -> Result<Self, ConfigError> {
         let account_sid = vars.text("TWILIO_ACCOUNT_SID");
         if !account_sid.as_deref().is_none_or(is_account_sid) {
@@ -264,6 +295,7 @@ impl TwilioConfig {
             account_sid,
             auth_token: vars.one_word_secret("TWILIO_AUTH_TOKEN")?,
             auth_token_next: vars.one_word_secret("TWILIO_AUTH_TOKEN_NEXT")?,
+            signing_keys: vars.signing_keys("TWILIO_SIGNING_KEYS")?,
             api_base: vars.base_url("TWILIO_API_BASE")?,
         })
     }
@@ -286,17 +318,20 @@ fn is_account_sid(text: &str) -> bool {
 /// An absolute `http` or `https` URL that can be fetched: no credentials, no fragment, nothing that
 /// the WHATWG parser would silently repair.
 fn is_http_url(text: &str) -> bool {
-    let intact = text.split_once("://").is_some_and(|(_, rest)| {
-        !rest.starts_with('/')
-            && !rest.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\')
-    });
-    intact
-        && Url::parse(text).is_ok_and(|url| {
-            matches!(url.scheme(), "http" | "https")
-                && url.username().is_empty()
-                && url.password().is_none()
-                && url.fragment().is_none()
-        })
+    web_url(text).is_some_and(|url| url.fragment().is_none())
+}
+
+/// An absolute `http` or `https` URL without credentials, with nothing in it that the WHATWG parser
+/// would silently repair.
+pub(crate) fn web_url(text: &str) -> Option<Url> {
+    let (_, rest) = text.split_once("://")?;
+    let intact = !rest.starts_with('/')
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\');
+    let url = Url::parse(text).ok().filter(|_| intact)?;
+    let is_plain = matches!(url.scheme(), "http" | "https")
+        && url.username().is_empty()
+        && url.password().is_none();
+    is_plain.then_some(url)
 }
 
 /// Where the variables come from, and one method for each shape they have.
@@ -323,6 +358,35 @@ impl Variables<'_> {
             ),
             secret => Ok(secret),
         }
+    }
+
+    /// A JSON object of secrets that someone else issued, by their ids.
+    fn signing_keys(&self, name: &'static str) -> Result<BTreeMap<String, Secret>, ConfigError> {
+        let Some(text) = self.text(name) else {
+            return Ok(BTreeMap::new());
+        };
+        let problem = |problem: String| ConfigError::new(name, problem);
+        let keys: BTreeMap<String, String> = serde_json::from_str(&text)
+            .map_err(|_| problem("must be a JSON object of secrets by key id".to_owned()))?;
+        if keys.len() > MAX_SIGNING_KEYS {
+            return Err(problem(format!(
+                "must hold at most {MAX_SIGNING_KEYS} keys"
+            )));
+        }
+        let is_word = |text: &str| {
+            !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+        };
+        for (index, (id, secret)) in keys.iter().enumerate() {
+            // A comma would end it in the header that names it.
+            if !is_word(id) || id.contains(',') || !is_word(secret) {
+                let number = index.saturating_add(1);
+                return Err(problem(format!(
+                    "entry {number} is not a key id and its secret"
+                )));
+            }
+        }
+        let secret = |(id, secret)| (id, Secret::new(secret));
+        Ok(keys.into_iter().map(secret).collect())
     }
 
     fn list(&self, name: &str) -> Vec<String> {

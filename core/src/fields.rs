@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{
@@ -95,10 +95,15 @@ impl Fields {
         }
     }
 
+    /// Sets a field, whatever it has been.
+    pub fn put(&mut self, name: &str, value: &impl Serialize) {
+        let json = serde_json::value::to_raw_value(value);
+        self.fields.extend(json.map(|json| (name.to_owned(), json)));
+    }
+
     /// Puts an object in its place.
     pub fn set(&mut self, name: &str, value: Self) {
-        let json = serde_json::value::to_raw_value(&value.fields);
-        self.fields.extend(json.map(|json| (name.to_owned(), json)));
+        self.put(name, &value.fields);
     }
 
     /// As an event's one argument.

@@ -32,6 +32,7 @@ pub mod event_webhook;
 pub mod fields;
 pub mod hub;
 pub mod limits;
+pub mod lines;
 pub mod names;
 pub mod namespaces;
 pub mod object;

@@ -31,6 +31,8 @@ pub const MIN_JWT_SECRET_BYTES: usize = 32;
 /// Keys in `JWT_PUBLIC_KEYS`. A token without a known `kid` is tried against all of its family, at
 /// a fraction of a millisecond each.
 pub const MAX_PUBLIC_KEYS: usize = 32;
+/// Keys in `TWILIO_SIGNING_KEYS`: two while rotating, for each of a few settings.
+pub const MAX_SIGNING_KEYS: usize = 32;
 /// A chat message, in characters (CONTRACT `/chat`).
 pub const MAX_CHAT_MESSAGE_CHARS: usize = 10_000;
 /// An event that goes into the log, in bytes of its arguments: SQLite's rows hold 2 MB on Durable
@@ -64,6 +66,29 @@ pub const MAX_WEBHOOK_BYTES: usize = 1_000_000;
 pub const MAX_WEBHOOK_PARAMETERS: usize = 1_000;
 /// Media of one message (Twilio's own limit).
 pub const MAX_MEDIA: usize = 10;
+/// The text of a message that is sent, in characters (Twilio's own limit: error 21617).
+pub const MAX_TEXT_CHARS: usize = 1_600;
+/// The URL of a medium that is sent, in bytes: signed ones of object stores have about 2,000. Ten of
+/// them stay far under [`MAX_LOGGED_BYTES`].
+pub const MAX_MEDIA_URL_BYTES: usize = 8_192;
+/// What Twilio says of an error that we have no sentence for is shown so far, in characters.
+pub const MAX_ERROR_MESSAGE_CHARS: usize = 300;
+/// Messages that Twilio is asked for at once when one's fate is not known.
+pub const LISTED_MESSAGES: usize = 50;
+/// A message counts as the one that was tried if Twilio made it so long before the try at the most:
+/// clocks differ.
+pub const FOUND_BEFORE_MS: u64 = 60_000;
+/// And so long after it at the most: a try takes 10 s, and Twilio's API may queue it.
+pub const FOUND_AFTER_MS: u64 = 10 * 60_000;
+/// A picture or a file that is passed on from Twilio, in bytes. Twilio takes 5 MB of MMS; WhatsApp's
+/// documents may be larger.
+pub const MAX_MEDIA_BYTES: usize = 25_000_000;
+/// How often Twilio may say that a medium is elsewhere: its API names its store, which may name another.
+pub const MAX_MEDIA_REDIRECTS: usize = 3;
+/// What is read of an answer of Twilio's REST API: a page of fifty messages has some 60 KB.
+pub const MAX_TWILIO_ANSWER_BYTES: usize = 1_000_000;
+/// Lines of one list, each of which is asked: Cloudflare allows 1,000 subrequests.
+pub const MAX_LINES_LISTED: usize = 500;
 /// A person who dropped counts as present for so long, so that a reconnect does not flash.
 pub const PRESENCE_GRACE_MS: u64 = 5_000;
 /// `typing` is over by itself after this.
@@ -145,3 +170,31 @@ pub const MAX_AWAY_NOTIFIED: usize = 1_000;
 pub const MAX_PREVIEW_CHARS: usize = 200;
 /// A POST to `EVENT_WEBHOOK_URL` is tried for so long.
 pub const EVENT_WEBHOOK_GIVE_UP_MS: u64 = 24 * 60 * 60 * 1000;
+/// Conversations that a line lists. Past it the one without news for the longest goes from the list,
+/// with its next message it is back; its history stays.
+pub const MAX_CONVERSATIONS: u64 = 100_000;
+/// Lines in one list of lines.
+pub const MAX_LINES: u64 = 10_000;
+/// Messages that wait at one line to be sent: at one a second, more than an hour. Past it a message is
+/// `failed`, and says so.
+pub const MAX_QUEUED_SENDS: usize = 5_000;
+/// A message may be tried for so long, as long as Twilio itself keeps one in its queue.
+pub const SEND_GIVE_UP_MS: u64 = 4 * 60 * 60 * 1000;
+/// The first wait after Twilio said "too many"; doubled each time.
+pub const SEND_RETRY_MS: u64 = 1_000;
+/// The longest such wait.
+pub const SEND_MAX_RETRY_MS: u64 = 5 * 60_000;
+/// The longest that a line waits after a try of which nothing is known before it tries the next message.
+pub const SEND_MAX_PAUSE_MS: u64 = 60_000;
+/// An answer of Twilio's is awaited for 10 s by the shell; an object that hears nothing at all for so
+/// long looks again.
+pub const SEND_LOST_MS: u64 = 12_000;
+/// Without credentials nothing can be sent; they are looked for again so often.
+pub const SEND_UNCONFIGURED_MS: u64 = 60_000;
+/// When Twilio is asked about a message that it may or may not have taken: so long after it became
+/// unknown, or after the question before.
+pub const ASK_AFTER_MS: [u64; 7] = [
+    2_000, 10_000, 60_000, 300_000, 1_800_000, 7_200_000, 43_200_000,
+];
+/// A client that says `message_sent` without an id means a message that it sent over HTTP within this.
+pub const ANNOUNCE_MS: u64 = 60_000;

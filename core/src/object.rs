@@ -13,6 +13,7 @@ mod engine;
 mod events;
 mod ids;
 mod io;
+mod lines;
 mod links;
 mod questions;
 mod recovery;
@@ -231,6 +232,7 @@ impl Object {
         out.extend(self.answer_polls());
         self.ask_to_read(now, &mut out);
         self.ask_links(now, &mut out);
+        self.send_due(sql, now, &mut out)?;
         self.deliver_outbox(sql, now, &mut out)?;
         out.extend(self.wake(now));
         Ok(out)
@@ -275,6 +277,7 @@ impl Object {
                 self.settle(entries);
                 Ok(())
             }
+            Input::Twilio { job, answer } => self.twilio_answered(sql, now, *job, answer.as_ref()),
             Input::Timer => {
                 self.timer_set = None;
                 self.due(sql, now)

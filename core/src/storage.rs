@@ -51,6 +51,23 @@ impl Row {
         u64::try_from(self.integer(index, what)?).map_err(|_| StorageError::Corrupt(what))
     }
 
+    /// Column `index` as a count, an offset or an instant, or `NULL`.
+    pub fn optional(&self, index: usize, what: &'static str) -> Result<Option<u64>, StorageError> {
+        match self.0.get(index) {
+            Some(Value::Null) => Ok(None),
+            _ => self.unsigned(index, what).map(Some),
+        }
+    }
+
+    /// Column `index` as JSON of ours.
+    pub fn json<T: DeserializeOwned>(
+        &self,
+        index: usize,
+        what: &'static str,
+    ) -> Result<T, StorageError> {
+        serde_json::from_str(self.text(index, what)?).map_err(|_| StorageError::Corrupt(what))
+    }
+
     /// Column `index` as text.
     pub fn text(&self, index: usize, what: &'static str) -> Result<&str, StorageError> {
         match self.0.get(index) {
@@ -83,6 +100,13 @@ pub fn unsigned(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
+/// A value of ours as JSON, as a parameter.
+pub fn json(value: &impl Serialize, what: &'static str) -> Result<Value, StorageError> {
+    serde_json::to_string(value)
+        .map(Value::Text)
+        .map_err(|_| StorageError::Corrupt(what))
+}
+
 /// Text as a parameter.
 pub fn text(text: impl Into<String>) -> Value {
     Value::Text(text.into())
@@ -95,11 +119,21 @@ pub fn count(sql: &dyn Sql, statement: &str) -> Result<u64, StorageError> {
     Ok(count.transpose()?.unwrap_or_default())
 }
 
+/// A number or `NULL`, as a parameter.
+pub fn optional(number: Option<u64>) -> Value {
+    number.map_or(Value::Null, unsigned)
+}
+
+/// Text or `NULL`, as a parameter.
+pub fn optional_text(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, |text| Value::Text(text.to_owned()))
+}
+
 /// The version that this code reads and writes.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// `MIGRATIONS[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
-const MIGRATIONS: &[&[&str]] = &[V1, V2, V3];
+const MIGRATIONS: &[&[&str]] = &[V1, V2, V3, V4];
 
 const V1: &[&str] = &[
     // A publication. `args` is a JSON array, `sender` the JSON of a user id.
@@ -128,7 +162,8 @@ const V1: &[&str] = &[
     // Who is here: `entry` is the JSON of roster::Entry.
     "CREATE TABLE roster (user TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
     // A kind's latest values: `read:{user}` is how far a user has read, `notified:{user}` since when
-    // they have notifications of what they have not read, `latest` the last status.
+    // they have notifications of what they have not read, `latest` the last status, `standing` how a
+    // conversation stands, `listed` that those who work a line have been told of it.
     "CREATE TABLE state (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",
     // What must still reach another room: `parcel` is the JSON of wire::Parcel.
     "CREATE TABLE outbox (
@@ -185,6 +220,50 @@ const V3: &[&str] = &[
         about_offset INTEGER
     ) WITHOUT ROWID",
     "CREATE INDEX notifications_by_state ON notifications (state, offset)",
+];
+
+/// Phone lines: what was sent and what became of it, the list of conversations, the queue.
+const V4: &[&str] = &[
+    // In a conversation's room: a message that was accepted to be sent. `user` and `media` are JSON,
+    // `hash` is the body's; `announced` is whether its sender's client said so itself.
+    "CREATE TABLE messages (
+        id TEXT PRIMARY KEY,
+        offset INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        user TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        media TEXT NOT NULL,
+        announced INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        sid TEXT,
+        error_code INTEGER,
+        error_message TEXT
+    ) WITHOUT ROWID",
+    "CREATE INDEX messages_by_sid ON messages (sid) WHERE sid IS NOT NULL",
+    // In a line's room: its conversations. `rank` is the offset of the newest message in the line's
+    // log, `json` room::Conversation.
+    "CREATE TABLE conversations (
+        contact TEXT PRIMARY KEY,
+        rank INTEGER NOT NULL,
+        unread INTEGER NOT NULL,
+        assigned_to TEXT,
+        json TEXT NOT NULL
+    ) WITHOUT ROWID",
+    "CREATE INDEX conversations_by_rank ON conversations (rank)",
+    // In a line's room: what is to be sent, and what nobody knows of whether it was. `outgoing` is the
+    // JSON of twilio::outbound::Outgoing, `tried_at` when it was handed to Twilio, `asks` how often
+    // Twilio was asked about it since.
+    "CREATE TABLE sends (
+        id INTEGER PRIMARY KEY,
+        outgoing TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        due_at INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        tried_at INTEGER,
+        asks INTEGER
+    )",
+    // In a user's own room: the lines that they work; in `admins:all`: those that there are.
+    "CREATE TABLE lines (number TEXT PRIMARY KEY) WITHOUT ROWID",
 ];
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
@@ -351,6 +430,9 @@ mod tests {
             outbox[0],
             Row(vec![text("user:ann"), Value::Integer(7), Value::Integer(0)])
         );
+        for table in ["messages", "conversations", "sends", "lines"] {
+            assert_eq!(run(&format!("SELECT * FROM {table}")), []);
+        }
     }
 
     #[test]

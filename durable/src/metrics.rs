@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, fmt::Write as _};
 
-use dialtone_core::object::Stats;
+use dialtone_core::{object::Stats, twilio::rest::Verdict};
 
 /// Why our code ran.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,10 @@ struct Counters {
     publications: u64,
     duplicates: u64,
     refusals: u64,
+    twilio_sent: u64,
+    twilio_refused: u64,
+    twilio_later: u64,
+    twilio_unclear: u64,
 }
 
 impl Counters {
@@ -119,6 +123,19 @@ pub fn hop(ok: bool) {
     });
 }
 
+/// Twilio was asked to send a message.
+pub fn twilio_call(verdict: &Verdict) {
+    with(|c| {
+        let counter = match verdict {
+            Verdict::Sent(_) => &mut c.twilio_sent,
+            Verdict::Refused(_) => &mut c.twilio_refused,
+            Verdict::Later { .. } => &mut c.twilio_later,
+            Verdict::Unclear => &mut c.twilio_unclear,
+        };
+        bump(counter, 1);
+    });
+}
+
 /// Storage failed a turn.
 pub fn storage_error() {
     with(|c| bump(&mut c.storage_errors, 1));
@@ -133,6 +150,18 @@ pub fn render() -> String {
         );
         for (cause, wake) in WAKES {
             let _ = writeln!(text, "dialtone_wakes_total{{cause=\"{cause}\"}} {}", c.wake(wake));
+        }
+        text.push_str(
+            "# HELP dialtone_twilio_calls_total Messages handed to Twilio, by what it said.\n\
+             # TYPE dialtone_twilio_calls_total counter\n",
+        );
+        for (outcome, value) in [
+            ("sent", c.twilio_sent),
+            ("refused", c.twilio_refused),
+            ("later", c.twilio_later),
+            ("unclear", c.twilio_unclear),
+        ] {
+            let _ = writeln!(text, "dialtone_twilio_calls_total{{outcome=\"{outcome}\"}} {value}");
         }
         for (name, help, value) in [
             ("connections_opened_total", "WebSockets accepted.", c.opened),

@@ -1,19 +1,25 @@
-//! Calls from one object to another, and from the Worker to an object.
+//! Calls from one object to another, from the Worker to an object, and to servers that are not ours.
 
 use std::time::Duration;
 
-use dialtone_core::{event_webhook::Post, names::RoomName, wire};
-use futures::future::{Either, select};
+use dialtone_core::{
+    event_webhook::Post, limits::MAX_TWILIO_ANSWER_BYTES, names::RoomName, twilio::rest, wire,
+};
+use futures::{
+    StreamExt as _,
+    future::{Either, select},
+};
 use serde_json::json;
 use worker::{
-    Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect, Response, Stub,
+    AbortController, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
+    Response, Stub,
 };
 
 use crate::{logging, metrics};
 
 /// The binding that wrangler.toml gives the Room class.
 const BINDING: &str = "ROOMS";
-/// An object that has not answered by now is tried again later.
+/// Who has not answered by now is asked again later, or never.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The object that is `room`, made near the one who asks, should it be new.
@@ -69,29 +75,88 @@ async fn within_timeout<T>(answer: impl Future<Output = worker::Result<T>> + Unp
     }
 }
 
-/// Posts an event to a backend; whether it took it.
-pub async fn post_event(post: &Post) -> bool {
-    let status = Box::pin(async {
-        let headers = Headers::new();
-        for (name, value) in &post.headers {
-            headers.set(name, value)?;
+/// Asks a server that is none of ours: what `read` makes of its answer, if that comes in time. Where it
+/// redirects to is for the caller to judge: the headers are meant for this address alone.
+pub async fn send<T>(
+    method: Method,
+    url: &str,
+    headers: &[(&str, String)],
+    body: Option<&str>,
+    read: impl AsyncFnOnce(Response) -> worker::Result<T>,
+) -> Option<T> {
+    let abort = AbortController::default();
+    let signal = abort.signal();
+    let answer = Box::pin(async {
+        let named = Headers::new();
+        for (name, value) in headers {
+            named.set(name, value)?;
         }
         let mut init = RequestInit::new();
-        init.with_method(Method::Post)
-            .with_headers(headers)
-            // The signature is for this address alone.
+        init.with_method(method)
+            .with_headers(named)
             .with_redirect(RequestRedirect::Manual)
-            .with_body(Some(post.body.as_str().into()));
-        let request = Request::new_with_init(&post.url, &init)?;
-        let response = Fetch::Request(request).send().await?;
-        Ok(response.status_code())
+            .with_body(body.map(Into::into));
+        let request = Request::new_with_init(url, &init)?;
+        read(Fetch::Request(request).send_with_signal(&signal).await?).await
     });
-    let status = within_timeout(status).await;
-    let taken = status.is_some_and(|status| (200..300).contains(&status));
-    if !taken {
+    let answer = within_timeout(answer).await;
+    if answer.is_none() {
+        abort.abort();
+    }
+    answer
+}
+
+fn is_success(status: Option<u16>) -> bool {
+    status.is_some_and(|status| (200..300).contains(&status))
+}
+
+/// Posts an event to a backend; whether it took it.
+pub async fn post_event(post: &Post) -> bool {
+    let read = async |response: Response| Ok(response.status_code());
+    let body = Some(post.body.as_str());
+    let status = send(Method::Post, &post.url, &post.headers, body, read).await;
+    if !is_success(status) {
         logging::error("event_webhook_failed", json!({"status": status}));
     }
-    taken
+    is_success(status)
+}
+
+/// Calls Twilio's REST API, once; what it answered, if it did.
+pub async fn call_twilio(call: &rest::Call) -> Option<rest::Answer> {
+    let read = async |mut response: Response| {
+        let retry_after = response.headers().get("retry-after")?;
+        Ok(rest::Answer {
+            status: response.status_code(),
+            retry_after: retry_after.and_then(|seconds| seconds.trim().parse().ok()),
+            body: beginning(&mut response).await?,
+        })
+    };
+    let sends = call.method == "POST";
+    let method = if sends { Method::Post } else { Method::Get };
+    let body = call.body.as_deref();
+    let answer = send(method, &call.url, &call.headers, body, read).await;
+    if sends {
+        metrics::twilio_call(&rest::verdict(answer.as_ref()));
+    }
+    let status = answer.as_ref().map(|answer| answer.status);
+    if !is_success(status) {
+        logging::error("twilio_call_failed", json!({"status": status}));
+    }
+    answer
+}
+
+/// A body's text, as far as it is read.
+async fn beginning(response: &mut Response) -> worker::Result<String> {
+    let mut bytes = Vec::new();
+    // One without a body has no stream.
+    if let Ok(mut stream) = response.stream() {
+        while bytes.len() < MAX_TWILIO_ANSWER_BYTES
+            && let Some(chunk) = stream.next().await
+        {
+            bytes.extend(chunk?);
+        }
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Brings parcels to `room`; whether it has them now.

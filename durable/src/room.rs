@@ -421,6 +421,13 @@ impl Shell {
                         shell.delivered(post.delivery, delivered);
                     });
                 }
+                Output::Twilio { job, call } => {
+                    let shell = Rc::clone(self);
+                    self.spawn(async move {
+                        let answer = peers::call_twilio(&call).await;
+                        shell.push(Input::Twilio { job, answer });
+                    });
+                }
                 Output::Wake { timer, alarm } => self.set_wake(timer, alarm),
             }
         }

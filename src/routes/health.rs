@@ -31,15 +31,7 @@ pub fn health(env: &Env) -> Result<Response> {
                 .into_iter()
                 .map(str::to_owned)
                 .collect();
-            let twilio = environment.config.twilio.auth_token.is_none();
-            (
-                missing,
-                if twilio {
-                    vec!["TWILIO_AUTH_TOKEN"]
-                } else {
-                    vec![]
-                },
-            )
+            (missing, environment.config.twilio.missing())
         }
     };
     let ok = not_configured.is_empty();

@@ -1,8 +1,10 @@
 //! One file a group of routes; each shapes the request, asks the Room, and passes the answer on.
 
+pub mod conversations;
 pub mod emit;
 pub mod health;
 pub mod lines;
+pub mod media;
 pub mod page;
 pub mod polled;
 pub mod rooms;
@@ -27,7 +29,7 @@ pub async fn authenticated(
     request: Request,
     caller: &Caller<'_>,
 ) -> Result<Reply, Failure> {
-    let [first, second] = parameters;
+    let [first, second, third, fourth] = parameters.each_ref().map(String::as_str);
     match route {
         Route::Metrics => {
             caller.must_operate()?;
@@ -41,9 +43,15 @@ pub async fn authenticated(
         Route::AddMember => rooms::add_member(caller, first, second).await,
         Route::RemoveMember => rooms::remove_member(caller, first, second).await,
         Route::Disconnect => rooms::disconnect(&request, caller, first).await,
-        Route::Assignees => lines::list(caller, first).await,
+        Route::Lines => lines::list(caller).await,
+        Route::Assignees => lines::assignees(caller, first).await,
         Route::Assign => lines::assign(caller, first, second).await,
         Route::Unassign => lines::unassign(caller, first, second).await,
+        Route::Conversations => conversations::list(&request, caller, first).await,
+        Route::AssignConversation => conversations::assign(request, caller, first, second).await,
+        Route::Conversation => conversations::messages(&request, caller, first, second).await,
+        Route::SendMessage => conversations::send(request, caller, first, second).await,
+        Route::Media => media::media(caller, [first, second, third, fourth]).await,
         Route::Emit => emit::emit(request, caller).await,
         Route::EmitJob => emit::job(request, caller, first).await,
         Route::EmitAnalytics => emit::analytics(request, caller, first).await,
@@ -58,6 +66,7 @@ pub async fn authenticated(
         Route::Preflight
         | Route::Health
         | Route::TwilioInbound
+        | Route::TwilioStatus
         | Route::Page
         | Route::SocketIo
         | Route::EngineIo => Err(Refusal::not_found("there is no such route").into()),

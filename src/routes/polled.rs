@@ -55,7 +55,7 @@ pub async fn notifications(request: &Request, caller: &Caller<'_>) -> Result<Rep
         unread: query(request, "unread").is_some_and(|value| value == "1" || value == "true"),
         limit: history_limit(request)?,
     };
-    ask(request, caller, &own_room(caller)?, notifications).await
+    ask(request, caller, &caller.own_room()?, notifications).await
 }
 
 /// `POST /api/notifications/{id}/read`.
@@ -77,7 +77,7 @@ pub async fn clear_notifications(caller: &Caller<'_>) -> Result<Reply, Failure> 
 
 /// An event of the caller's for their own room, as if one of their sockets had sent it.
 async fn event(caller: &Caller<'_>, name: &str, args: Args) -> Result<Reply, Failure> {
-    let room = own_room(caller)?;
+    let room = caller.own_room()?;
     let access = caller.access(&room).await?;
     let request = RoomRequest::Event {
         caller: caller.with(access),
@@ -86,10 +86,6 @@ async fn event(caller: &Caller<'_>, name: &str, args: Args) -> Result<Reply, Fai
         id: None,
     };
     Ok(Reply::Api(rooms::ask(caller.env, &room, &request).await?))
-}
-
-fn own_room(caller: &Caller<'_>) -> Result<RoomName, Refusal> {
-    RoomName::user(&caller.claims.user).map_err(|error| Refusal::bad_request(error.to_string()))
 }
 
 async fn ask(

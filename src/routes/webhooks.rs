@@ -1,16 +1,19 @@
 //! Twilio's webhooks: verified over the exact bytes, answered after the commit.
 
 use dialtone_core::{
+    config::Config,
     error::{Code, Refusal},
     event::Args,
     limits::MAX_WEBHOOK_BYTES,
     twilio::{
-        inbound::{self, Inbound},
-        signature::{self, WebhookRequest},
+        inbound::{self, Inbound, InboundError},
+        signature::{self, Secrets, WebhookRequest},
+        status::{self, Callback},
     },
     wire::{Item, Parcel, Published, Request as RoomRequest},
 };
 use dialtone_durable::{environment::environment, logging};
+use serde::de::IgnoredAny;
 use serde_json::json;
 use worker::{Env, Request, Response};
 
@@ -21,47 +24,11 @@ use crate::{Failure, auth, rooms};
 pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failure> {
     let environment = environment(env)?;
     let config = &environment.config;
-    let tokens: Vec<&str> = [&config.twilio.auth_token, &config.twilio.auth_token_next]
-        .into_iter()
-        .flatten()
-        .map(|token| &**token)
-        .collect();
-    if config.twilio.auth_token.is_none() {
-        let message = "TWILIO_AUTH_TOKEN is not configured";
-        return Err(Refusal::new(Code::NotConfigured, message).into());
-    }
-    let method = request.inner().method();
-    let media = media_type(&request);
-    let known = ["application/x-www-form-urlencoded", "application/json"];
-    if method == "POST"
-        && media
-            .as_deref()
-            .is_some_and(|media| !known.contains(&media))
-    {
-        let message = "Twilio's webhooks are forms";
-        return Err(Refusal::new(Code::UnsupportedMediaType, message).into());
-    }
-    let bytes = body(&mut request, MAX_WEBHOOK_BYTES).await?;
-    let url = request.inner().url();
-    let sent_signature = auth::header(&request, "x-twilio-signature");
-    let webhook = WebhookRequest {
-        method: &method,
-        url: &url,
-        content_type: media.as_deref(),
-        body: &bytes,
-        signature: sent_signature.as_deref(),
-    };
-    let message = accept(&webhook, config.public_base_url.as_deref(), &tokens)
-        .and_then(|parameters| {
-            Ok(inbound::parse(
-                &parameters,
-                config.twilio.account_sid.as_deref(),
-            )?)
-        })
-        .inspect_err(|refusal| {
-            let fields = json!({"code": refusal.code, "reason": refusal.message});
-            logging::error("webhook_refused", fields);
-        })?;
+    let account = config.twilio.account_sid.as_deref();
+    let message = verified(&mut request, config, |parameters| {
+        inbound::parse(parameters, account)
+    });
+    let message = message.await?;
     let published = publish(env, &message).await?;
     let duplicate = published.results.iter().all(|result| result.duplicate);
     let fields = json!({
@@ -76,12 +43,73 @@ pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failur
     Ok(response)
 }
 
+/// What became of a message that was sent: into its conversation's room. Twilio need not know whether
+/// that made anything of it.
+pub async fn status(mut request: Request, env: &Env) -> Result<Response, Failure> {
+    let environment = environment(env)?;
+    let config = &environment.config;
+    let account = config.twilio.account_sid.as_deref();
+    let query: Vec<_> = request.url()?.query_pairs().into_owned().collect();
+    let callback = verified(&mut request, config, |parameters| {
+        status::parse(parameters, &query, account)
+    });
+    if let Some(Callback { room, id, report }) = callback.await? {
+        let fields = json!({"messageSid": report.sid, "status": report.status.as_str()});
+        let told = RoomRequest::Status { id, report };
+        rooms::ask_json::<IgnoredAny>(env, &room, &told).await?;
+        logging::info("status_accepted", fields);
+    }
+    Ok(Response::empty()?.with_status(204))
+}
+
+/// What `read` makes of a webhook's parameters, once they are known to be Twilio's.
+async fn verified<T>(
+    request: &mut Request,
+    config: &Config,
+    read: impl FnOnce(&[(String, String)]) -> Result<T, InboundError>,
+) -> Result<T, Failure> {
+    let secrets = Secrets::of(&config.twilio).ok_or_else(|| {
+        let message = "TWILIO_AUTH_TOKEN is not configured";
+        Refusal::new(Code::NotConfigured, message)
+    })?;
+    let method = request.inner().method();
+    let media = media_type(request);
+    let known = ["application/x-www-form-urlencoded", "application/json"];
+    if method == "POST"
+        && media
+            .as_deref()
+            .is_some_and(|media| !known.contains(&media))
+    {
+        let message = "Twilio's webhooks are forms";
+        return Err(Refusal::new(Code::UnsupportedMediaType, message).into());
+    }
+    let bytes = body(request, MAX_WEBHOOK_BYTES).await?;
+    let url = request.inner().url();
+    let signature = auth::header(request, "x-twilio-signature");
+    let settings = auth::header(request, "x-twilio-webhooks-signature-settings");
+    let webhook = WebhookRequest {
+        method: &method,
+        url: &url,
+        content_type: media.as_deref(),
+        body: &bytes,
+        signature: signature.as_deref(),
+        settings: settings.as_deref(),
+    };
+    let result = accept(&webhook, config.public_base_url.as_deref(), &secrets)
+        .and_then(|parameters| Ok(read(&parameters)?))
+        .inspect_err(|refusal| {
+            let fields = json!({"code": refusal.code, "reason": refusal.message});
+            logging::error("webhook_refused", fields);
+        });
+    Ok(result?)
+}
+
 fn accept(
     webhook: &WebhookRequest<'_>,
     public_base_url: Option<&str>,
-    tokens: &[&str],
+    secrets: &Secrets<'_>,
 ) -> Result<Vec<(String, String)>, Refusal> {
-    signature::verify(webhook, public_base_url, tokens)?;
+    signature::verify(webhook, public_base_url, secrets)?;
     Ok(webhook.parameters()?)
 }
 

@@ -4,12 +4,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::namespace::{
-    Action, Client, Namespace, check_client_id, room_in_payload, unknown_event,
+    Action, Client, Namespace, Offer, check_client_id, room_in_payload, unknown_event,
 };
 use crate::{
     error::Refusal,
     event::{Args, present},
     names::{Offset, RoomName, UserId},
+    twilio::outbound,
 };
 
 /// The namespace `/`.
@@ -92,13 +93,26 @@ impl Namespace for Inbox {
         let action = match event {
             "join" => Action::Join(room(args)?),
             "leave" => Action::Leave(room(args)?),
-            "message_sent" => Action::Send {
-                room: RoomName::user(client.user())
-                    .map_err(|error| Refusal::bad_request(error.to_string()))?,
-                event: event.to_owned(),
-                args: args.clone(),
-                id: None,
-            },
+            "message_sent" => {
+                let own = RoomName::user(client.user())
+                    .map_err(|error| Refusal::bad_request(error.to_string()))?;
+                let (event, args) = (event.to_owned(), args.clone());
+                match conversation(&args) {
+                    // Who may not send in it tells their own tabs alone.
+                    Some(room) => Action::Offer(Offer {
+                        room,
+                        otherwise: own,
+                        event,
+                        args,
+                    }),
+                    None => Action::Send {
+                        room: own,
+                        event,
+                        args,
+                        id: None,
+                    },
+                }
+            }
             "typing" => {
                 let Typing { room, is_typing } = args.read()?;
                 Action::send(room_in_payload(&room)?, event, &IsTyping { is_typing })
@@ -124,6 +138,24 @@ impl Namespace for Inbox {
         };
         Ok(vec![action])
     }
+}
+
+/// The conversation of `{phoneNumberId, to}`, where these are a line that we could have, and a contact.
+/// Some apps have ids of their own for their lines.
+fn conversation(args: &Args) -> Option<RoomName> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Parties {
+        phone_number_id: String,
+        to: String,
+    }
+    let Parties {
+        phone_number_id: line,
+        to,
+    } = args.read().ok()?;
+    let is_address = line.starts_with('+') || line.contains(":+");
+    let conversation = outbound::Conversation::parse(&line, &to);
+    conversation.ok().filter(|_| is_address).map(|c| c.room)
 }
 
 /// `{room}` or `"room"`.

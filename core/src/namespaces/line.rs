@@ -1,12 +1,19 @@
 //! A phone line and those who work it: its members are its assignees.
 
 use super::{Admission, Kind, PassOn, by_grant};
-use crate::{auth::Claims, event::Publication, names::RoomName, wire::Access};
+use crate::{
+    auth::Claims,
+    event::Publication,
+    names::RoomName,
+    room::{INBOUND, OUTBOUND, STATUS},
+    wire::Access,
+};
 
 /// What a conversation's room and a line's room send.
 pub const SERVER_EVENTS: &[&str] = &[
-    "new_message",
-    "message_status",
+    INBOUND,
+    OUTBOUND,
+    STATUS,
     "conversation_updated",
     "conversation_assigned",
 ];
@@ -28,10 +35,13 @@ impl Kind for Line {
     }
 
     fn passes_on_to(&self, _: &RoomName, publication: &Publication) -> PassOn {
-        if publication.event == "new_message" {
-            PassOn::MembersOwnRooms
-        } else {
-            PassOn::Nobody
+        match publication.event.as_str() {
+            INBOUND | OUTBOUND => PassOn::OwnRooms,
+            _ => PassOn::Nobody,
         }
+    }
+
+    fn is_listed(&self) -> bool {
+        true
     }
 }

@@ -27,14 +27,16 @@ use serde::Serialize;
 
 pub use analytics::EVENT_TYPES as ANALYTICS_EVENTS;
 pub use jobs::STATUS_CHANGED as JOB_STATUS_CHANGED;
-pub use namespace::{Action, Client, Emitted, Namespace};
+pub use namespace::{Action, Client, Emitted, Namespace, Offer};
 pub use notifications::{READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION};
+pub use sms::line_room_of as line_of;
 
 use crate::{
     auth::Claims,
     error::Refusal,
     event::{Args, Publication},
     names::{Epoch, NameError, Offset, RoomName, Timestamp, UserId},
+    twilio::inbound::OptOut,
     wire::Access,
 };
 
@@ -77,6 +79,18 @@ pub struct Publish {
     pub to_sender: bool,
     /// The id that the sender's own message id stands for, where the payload has one.
     pub client_id: Option<String>,
+    /// It tells of a message to a contact that its sender has sent already: nothing, if the room knows
+    /// of it.
+    pub announces: Option<Announced>,
+}
+
+/// A message that a client says it has sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Its id, if it was sent by us.
+    pub id: Option<String>,
+    /// The hash of its text.
+    pub hash: String,
 }
 
 /// What a publication does to what its room keeps, besides the log.
@@ -92,6 +106,8 @@ pub enum Effect {
     Read(String),
     /// All notifications have been read and are listed no more.
     Clear,
+    /// A contact has written, and perhaps says whether they want to be written to.
+    Heard(Option<OptOut>),
 }
 
 /// How Socket.IO clients hear that somebody came or went.
@@ -176,6 +192,11 @@ pub trait Kind: Sync {
         Effect::None
     }
 
+    /// Whether there is a list of such rooms for those who are its members, and one of all.
+    fn is_listed(&self) -> bool {
+        false
+    }
+
     /// Which other rooms hear of a publication, once it is committed.
     fn passes_on_to(&self, _room: &RoomName, _publication: &Publication) -> PassOn {
         PassOn::Nobody
@@ -189,8 +210,10 @@ pub enum PassOn {
     Nobody,
     /// To one room.
     Room(RoomName),
-    /// To the own rooms of all the room's members.
-    MembersOwnRooms,
+    /// To the line that this is a conversation of, with how it stands.
+    Line(RoomName),
+    /// To the own rooms of all the room's members, and of whoever sent it.
+    OwnRooms,
     /// As this notification to the own rooms of those members who are not here and did not send it.
     NotifyAbsentMembers(Args),
 }

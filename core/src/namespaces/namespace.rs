@@ -67,6 +67,9 @@ pub enum Action {
         /// Under this id of the sender's it is accepted once.
         id: Option<String>,
     },
+    /// A room is sent an event that the socket need not have joined; where its client may not send
+    /// there, another that it has joined is. Answered like [`Action::Send`].
+    Offer(Offer),
     /// The socket itself is sent an event.
     Emit {
         /// The event's name.
@@ -110,6 +113,19 @@ pub enum Action {
     },
     /// The event's ack is answered with this, and not with `{ok: true}`.
     Ack(Args),
+}
+
+/// An event for one room, or for another.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The room that it is for.
+    pub room: RoomName,
+    /// The room that it is for where the client may not send there.
+    pub otherwise: RoomName,
+    /// The event's name.
+    pub event: String,
+    /// Its arguments.
+    pub args: Args,
 }
 
 impl Action {

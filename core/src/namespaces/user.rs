@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::{RawValue, to_raw_value};
-
 use super::{
     Admission, Context, Effect, Kind, Presence, Publish,
     namespace::unknown_event,
@@ -15,13 +13,14 @@ use crate::{
     event::Args,
     fields::Fields,
     names::{RoomName, Timestamp, UserId},
+    room::{INBOUND, OUTBOUND, STATUS},
     wire::Access,
 };
 
 const SERVER_EVENTS: &[&str] = &[
-    "new_message",
-    "message_updated",
-    "message_status",
+    INBOUND,
+    OUTBOUND,
+    STATUS,
     notifications::RECEIVED,
     notifications::READ,
     notifications::CLEARED,
@@ -65,8 +64,8 @@ impl Kind for User {
         let (event, args) = match event {
             "message_sent" => {
                 return Ok(Publish {
-                    event: "message_updated".to_owned(),
-                    args: outbound(args, context.now)?,
+                    event: OUTBOUND.to_owned(),
+                    args: outbound(Fields::of(args)?, context.now)?,
                     to_sender: true,
                     ..Publish::default()
                 });
@@ -102,20 +101,13 @@ impl Kind for User {
 }
 
 /// `{…data, direction: "outbound", timestamp}`: what the client sent of a message that it has sent.
-fn outbound(args: &Args, now: Timestamp) -> Result<Args, Refusal> {
-    let mut data: BTreeMap<String, Box<RawValue>> = args.read()?;
+pub(super) fn outbound(mut data: Fields, now: Timestamp) -> Result<Args, Refusal> {
     for field in ["to", "body"] {
-        if !data
-            .get(field)
-            .is_some_and(|value| value.get().starts_with('"'))
-        {
-            return Err(Refusal::invalid(format!("`{field}` must be text")));
-        }
+        data.required::<String>(field, "text")?;
     }
-    for (field, value) in [("direction", "outbound"), ("timestamp", &now.rfc3339())] {
-        data.extend(to_raw_value(value).map(|value| (field.to_owned(), value)));
-    }
-    Ok(Args::of(&data))
+    data.put("direction", &"outbound");
+    data.put("timestamp", &now.rfc3339());
+    Ok(data.into_args())
 }
 
 /// `admin:{id}`, an admin's own room, and `admins:all`.

@@ -167,6 +167,7 @@ impl Object {
                 Action::Leave(_)
                 | Action::EmitVolatile { .. }
                 | Action::Send { .. }
+                | Action::Offer(_)
                 | Action::AskRoom { .. }
                 | Action::Ack(_) => {}
             }

@@ -176,10 +176,12 @@ impl Object {
             self.hub.links.next_deadline(),
             self.room.links.next_deadline(),
         ];
+        let per_second = self.environment.config.line_messages_per_second;
         let durable = [
             self.hub.next_expiry(),
             self.beat_deadline(),
             self.room.outbox.next_deadline(now),
+            self.room.sends.next_deadline(now, per_second),
             self.room.prune_at(),
         ];
         let near = |at: &Timestamp| *at <= now.plus(MAX_TIMER_MS);

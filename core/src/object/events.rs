@@ -69,6 +69,17 @@ impl Object {
             Ok(publish) => publish,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if let Some(announced) = &publish.announces {
+            match self.announced(sql, now, user, announced)? {
+                Ok(None) => {}
+                Ok(Some(offset)) => {
+                    let known = Outcome::Duplicate(offset);
+                    self.tell(&known, &Origin::Nowhere);
+                    return Ok(Ok(room::accepted(&self.room, event, &known)));
+                }
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
         let dedupe = publish
             .client_id
             .or_else(|| id.map(str::to_owned))
@@ -83,7 +94,7 @@ impl Object {
         let from = From {
             sender: Some(user.clone()),
             audience: except.audience(),
-            about: None,
+            ..From::default()
         };
         let (event_name, args) = (publish.event, publish.args);
         let outcome = self
@@ -207,6 +218,10 @@ impl Object {
             let args = self.room.kind.messages_read(&self.room.name, user, mark);
             let everyone = Audience::default();
             self.tell_ephemeral("messages_read", args, &Origin::Nowhere, everyone);
+        }
+        if sender.access != Access::Read {
+            let head = self.room.head();
+            self.line_read(sql, now, offset.unwrap_or(head).min(head))?;
         }
         Ok(Ok(()))
     }

@@ -32,12 +32,14 @@ impl Ids {
 
     /// An epoch for a new room.
     pub fn epoch(&mut self) -> Epoch {
+        Epoch::from_random(self.number())
+    }
+
+    /// Any number.
+    pub fn number(&mut self) -> u64 {
         let bytes = self.next();
-        let bits = bytes
-            .iter()
-            .take(8)
-            .fold(0, |bits: u64, byte| (bits << 8) | u64::from(*byte));
-        Epoch::from_random(bits)
+        let first = bytes.iter().take(8);
+        first.fold(0, |bits, byte| (bits << 8) | u64::from(*byte))
     }
 
     /// 120 bits as 20 characters of `[A-Za-z0-9_-]`.

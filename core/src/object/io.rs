@@ -9,8 +9,9 @@ use crate::{
     hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId, plain},
     names::{RoomName, Timestamp},
     namespaces,
-    room::Delivery,
+    room::{Delivery, Job},
     storage::{self, Sql, StorageError},
+    twilio::rest::{Answer, Call},
     wire::{Access, Caller, Connect, EngineRequest, Membership, Pushed, Recovered, Request},
 };
 
@@ -107,6 +108,13 @@ pub enum Input {
         /// Whether it has arrived.
         delivered: bool,
     },
+    /// Twilio has answered [`Output::Twilio`], or has not.
+    Twilio {
+        /// What was done.
+        job: Job,
+        /// The answer; none after a time-out, or where there was no connection.
+        answer: Option<Answer>,
+    },
     /// The timer that [`Output::Wake`] asked for.
     Timer,
     /// The answer to [`Output::Listen`]: when the runtime last answered each WebSocket by itself.
@@ -178,6 +186,13 @@ pub enum Output {
     },
     /// Bring this to a backend, and say how it went ([`Input::Delivered`]).
     Post(Post),
+    /// Ask Twilio, and say what it answered ([`Input::Twilio`]).
+    Twilio {
+        /// What is done.
+        job: Job,
+        /// The request.
+        call: Call,
+    },
     /// Wake the object: by a timer in memory, by an alarm. Only what changed is said.
     Wake {
         /// At most [`MAX_TIMER_MS`](crate::limits::MAX_TIMER_MS) away.
@@ -223,6 +238,15 @@ impl Input {
                     Request::Notifications { .. } => {
                         Ok(r#"{"notifications":[],"unread":0}"#.to_owned())
                     }
+                    Request::Conversations { caller, .. }
+                    | Request::AssignConversation { caller, .. }
+                        if caller.access == Access::IfMember =>
+                    {
+                        no(caller)?
+                    }
+                    Request::Status { .. } => Ok("{}".to_owned()),
+                    Request::Lines => Ok(r#"{"lines":[]}"#.to_owned()),
+                    Request::Unread => Ok(r#"{"unread":0}"#.to_owned()),
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
                     Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
                     Request::Recover(_) => Ok(Recovered::Gone.to_json()),

@@ -4,14 +4,14 @@
 
 use std::rc::Rc;
 
-use super::{CallId, Object, Origin, Output, Sender};
+use super::{CallId, Object, Origin, Output, Sender, sockets::event_op};
 use crate::{
     error::{Code, Refusal},
     event::Publication,
     hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{self, Admission, kind_of, namespace_of},
+    namespaces::{self, Admission, Offer, kind_of, namespace_of},
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
@@ -33,6 +33,8 @@ pub(super) enum Call {
         purpose: Purpose,
         since: Option<StreamPosition>,
     },
+    /// May this socket's client send to that room?
+    MaySend { route: Route, offer: Offer },
     /// What is left of a socket's last session?
     Recover {
         key: SocketKey,
@@ -131,6 +133,16 @@ impl Object {
                 }
                 Some(_) => self.not_joined(sql, now, key, &purpose, &namespaces::not_yours()),
                 None => self.not_joined(sql, now, key, &purpose, &failed()),
+            },
+            Some(Call::MaySend { route, offer }) => match read::<Membership>(answer) {
+                Some(Membership { member: true }) => {
+                    self.offer_with(sql, now, route, offer, Some(Access::ByOtherRoom))
+                }
+                Some(_) => self.offer_with(sql, now, route, offer, None),
+                None => {
+                    self.event_answered(&route, Err(&failed()));
+                    Ok(())
+                }
             },
             Some(Call::Recover { key, recover, hops }) => {
                 let answer: Option<Recovered> = read(answer);
@@ -363,13 +375,76 @@ impl Object {
             self.event_answered(&route, Err(&refusal));
             return Ok(());
         };
-        let op = op(&socket.record, membership.access);
+        let access = membership.access;
+        self.want_with(sql, now, route, room, access, op)
+    }
+
+    /// The same with this access, whether it is in the room or not.
+    fn want_with(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        route: Route,
+        room: &RoomName,
+        access: Access,
+        op: impl FnOnce(&Record, Access) -> Op,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(route.key) else {
+            return Ok(());
+        };
+        let op = op(&socket.record, access);
         let waiter = Waiter::Event {
             socket: route.key,
             event: route.event,
             ack: route.ack,
         };
         self.want(sql, now, room, op, waiter)
+    }
+
+    /// A socket's event for a room that its client may perhaps send to.
+    pub(super) fn offer(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        route: Route,
+        offer: Offer,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(route.key) else {
+            return Ok(());
+        };
+        let record = &socket.record;
+        let admission = match record.rooms.get(&offer.room) {
+            Some(membership) => Admission::Granted(membership.access),
+            None => self.admission(record, &offer.room),
+        };
+        match admission {
+            Admission::Granted(access) => {
+                let access = Some(access).filter(|access| *access != Access::Read);
+                self.offer_with(sql, now, route, offer, access)
+            }
+            Admission::Refused => self.offer_with(sql, now, route, offer, None),
+            Admission::IfMemberOf(other) => {
+                let (user, follower) = (record.claims.user.clone(), None);
+                let call = Call::MaySend { route, offer };
+                self.ask(other, &Request::IsMember { user, follower }, call);
+                Ok(())
+            }
+        }
+    }
+
+    fn offer_with(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        route: Route,
+        offer: Offer,
+        access: Option<Access>,
+    ) -> Result<(), StorageError> {
+        let op = event_op(offer.event, offer.args, None);
+        match access {
+            Some(access) => self.want_with(sql, now, route, &offer.room, access, op),
+            None => self.want_of_joined(sql, now, route, &offer.otherwise, op),
+        }
     }
 
     fn link_answered(

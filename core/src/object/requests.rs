@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 use super::{Decided, Object, Origin, RequestId, Sender};
 use crate::{
     error::{Code, Refusal},
-    event::Args,
+    event::{Args, Publication},
     event_webhook,
     hub::{ConnectionId, DisconnectReason},
     names::{Offset, RoomName, Timestamp, UserId},
     namespaces,
-    room::{self, Dedupe, From, Outcome, Page, Target},
+    room::{self, Dedupe, EntryId, From, INBOUND, Outcome, Page, Target},
     storage::{Sql, StorageError},
     wire::{
         Accepted, Access, Caller, Item, LinkAnswers, Membership, Notice, Parcel, Published, Pushed,
-        Request,
+        Request, Unread,
     },
 };
 
@@ -99,7 +99,7 @@ impl Object {
                         after: *after,
                         before: *before,
                         limit: *limit,
-                        event: None,
+                        events: None,
                     },
                 )?),
                 Err(refusal) => Err(refusal),
@@ -133,23 +133,20 @@ impl Object {
             }),
             Request::Members => Ok(self.members(sql)?),
             Request::AddMember { user } => {
+                let before = self.room.outbox.last_id();
                 if self.room.add_member(sql, now, user)? {
-                    Ok(self.members(sql)?)
-                } else {
-                    Err(Refusal::invalid(
-                        "the room has as many members as it may have",
-                    ))
+                    return self.reply_with_members(sql, now, request, before);
                 }
+                Err(Refusal::invalid(
+                    "the room has as many members as it may have",
+                ))
             }
             Request::RemoveMember { user } => {
                 let before = self.room.outbox.last_id();
                 self.room.remove_member(sql, now, user)?;
                 self.expel(sql, now, user, Access::IfMember)?;
-                let told = self.room.outbox.after(before);
-                let members = self.members(sql)?;
-                let pushes = self.room.links.outstanding();
-                self.reply_when_settled(now, request, members, told, pushes);
-                return Ok(());
+                self.unassign_all(sql, now, user)?;
+                return self.reply_with_members(sql, now, request, before);
             }
             Request::IsMember { user, follower } => self
                 .is_member(sql, user, follower.as_ref())?
@@ -177,13 +174,65 @@ impl Object {
                 Ok(to_json(&Pushed { linked }))
             }
             Request::Recover(recover) => Ok(to_json(&self.give_up(sql, now, recover)?)),
-            _ => Err(Refusal::not_found("not yet")),
+            Request::SendMessage(send) => return self.send_message(sql, now, request, send),
+            Request::Conversation {
+                caller,
+                after,
+                before,
+                limit,
+            } => match self.admit(sql, caller)? {
+                Ok(()) => Ok(self.conversation(sql, *after, *before, *limit)?),
+                Err(refusal) => Err(refusal),
+            },
+            Request::Media { caller, which } => match self.admit(sql, caller)? {
+                Ok(()) => self.media(sql, which)?.map(|media| to_json(&media)),
+                Err(refusal) => Err(refusal),
+            },
+            Request::Status { id, report } => {
+                let before = self.room.outbox.last_id();
+                self.report(sql, now, id, std::slice::from_ref(report), false)?;
+                let pushes = self.room.links.outstanding();
+                let passed_on = self.room.outbox.after(before);
+                self.reply_when_settled(now, request, "{}".to_owned(), passed_on, pushes);
+                return Ok(());
+            }
+            Request::Conversations {
+                caller,
+                cursor,
+                limit,
+            } => match self.admit(sql, caller)? {
+                Ok(()) => self.conversations(sql, cursor.as_deref(), *limit)?,
+                Err(refusal) => Err(refusal),
+            },
+            Request::AssignConversation {
+                caller,
+                contact,
+                user,
+            } => self.assign_by(sql, now, caller, contact, user.as_ref())?,
+            Request::Lines => Ok(to_json(&self.room.lines(sql)?)),
+            Request::Unread => Ok(to_json(&Unread {
+                unread: self.room.unread(sql)?,
+            })),
         };
         self.reply(request, answer);
         Ok(())
     }
 
-    fn admit(&self, sql: &dyn Sql, caller: &Caller) -> Decided<()> {
+    fn reply_with_members(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        request: RequestId,
+        before: EntryId,
+    ) -> Result<(), StorageError> {
+        let told = self.room.outbox.after(before);
+        let members = self.members(sql)?;
+        let pushes = self.room.links.outstanding();
+        self.reply_when_settled(now, request, members, told, pushes);
+        Ok(())
+    }
+
+    pub(super) fn admit(&self, sql: &dyn Sql, caller: &Caller) -> Decided<()> {
         let may = self.may(sql, &caller.claims.user, caller.access)?;
         Ok(if may {
             Ok(())
@@ -210,7 +259,26 @@ impl Object {
                     self.read_elsewhere(sql, now, room, *through)?;
                     Accepted::default()
                 }
-                _ => Accepted::default(),
+                Parcel::Standing(standing) => {
+                    self.conversation_stands(sql, now, standing)?;
+                    Accepted::default()
+                }
+                Parcel::Report {
+                    id,
+                    reports,
+                    asking,
+                } => {
+                    self.report(sql, now, id, reports, *asking)?;
+                    Accepted::default()
+                }
+                Parcel::Settled { room, id } => {
+                    self.room.sends.settled(sql, room, id)?;
+                    Accepted::default()
+                }
+                Parcel::Line { number, listed } => {
+                    self.room.line_listed(sql, number, *listed)?;
+                    Accepted::default()
+                }
             });
         }
         Ok(Published { results })
@@ -228,9 +296,10 @@ impl Object {
             return Ok(Accepted::default());
         }
         let from = From {
-            sender: None,
+            sender: item.sender.clone(),
             audience: item.audience.clone(),
             about: item.about.clone(),
+            outgoing: None,
         };
         let dedupe = item.dedupe.clone().map(Dedupe::Global);
         let outcome = self
@@ -241,6 +310,9 @@ impl Object {
             outcome => self.tell(outcome, &Origin::Nowhere),
         }
         let accepted = room::accepted(&self.room, &item.event, &outcome);
+        if let Outcome::New(publication) = &outcome {
+            self.message_of_line(sql, now, publication, item)?;
+        }
         if let (Outcome::New(_), Some(about)) = (&outcome, &item.about) {
             self.tell_backend(sql, now, item, &about.user)?;
         }
@@ -302,7 +374,7 @@ impl Object {
             after: None,
             before: before.map(Offset),
             limit,
-            event: Some("new_message"),
+            events: Some((INBOUND, INBOUND)),
         };
         let messages = self.room.history(sql, &page)?;
         let payloads = messages
@@ -351,12 +423,11 @@ impl Object {
     }
 
     fn history(&self, sql: &dyn Sql, page: &Page) -> Result<String, StorageError> {
-        let messages: Vec<String> = self
-            .room
-            .history(sql, page)?
-            .iter()
-            .map(|message| message.to_json())
-            .collect();
+        Ok(self.page_of(&self.room.history(sql, page)?))
+    }
+
+    /// A page of history, as the HTTP API shows it.
+    pub(super) fn page_of(&self, messages: &[Publication]) -> String {
         #[derive(Serialize)]
         struct Head<'a> {
             epoch: &'a str,
@@ -367,7 +438,8 @@ impl Object {
             offset: self.room.head(),
         });
         let head = head.strip_suffix('}').unwrap_or_default();
-        Ok(format!(r#"{head},"messages":[{}]}}"#, messages.join(",")))
+        let messages: Vec<String> = messages.iter().map(Publication::to_json).collect();
+        format!(r#"{head},"messages":[{}]}}"#, messages.join(","))
     }
 
     fn members(&self, sql: &dyn Sql) -> Result<String, StorageError> {
@@ -396,6 +468,6 @@ impl Object {
     }
 }
 
-fn to_json(value: &impl Serialize) -> String {
+pub(super) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

@@ -65,6 +65,22 @@ fn okay(more: impl Serialize) -> Args {
     Args::of(&Okay { ok: true, more })
 }
 
+/// A socket's event, for a room where it has this access.
+pub(super) fn event_op(
+    event: String,
+    args: Args,
+    id: Option<String>,
+) -> impl FnOnce(&Record, Access) -> Op {
+    move |record, access| Op::Event {
+        claims: Box::new(without_grants(&record.claims)),
+        access,
+        event,
+        args,
+        id,
+        socket: record.id.clone(),
+    }
+}
+
 /// What an ack says of an accepted event.
 fn okay_accepted(accepted: &Accepted) -> Args {
     match accepted.offset {
@@ -406,15 +422,12 @@ impl Object {
                 } => {
                     answered = true;
                     let route = route(ack.take());
-                    let op = |record: &Record, access| Op::Event {
-                        claims: Box::new(without_grants(&record.claims)),
-                        access,
-                        event: name,
-                        args,
-                        id,
-                        socket: record.id.clone(),
-                    };
-                    self.want_of_joined(sql, now, route, &room, op)?;
+                    self.want_of_joined(sql, now, route, &room, event_op(name, args, id))?;
+                }
+                Action::Offer(offer) => {
+                    answered = true;
+                    let route = route(ack.take());
+                    self.offer(sql, now, route, offer)?;
                 }
                 Action::Emit { event, args } => self.emit(key, &event, args, true),
                 Action::EmitVolatile { event, args } => self.emit_volatile(key, &event, &args),

@@ -34,6 +34,7 @@ impl Room {
     ) -> Result<Option<Outcome>, StorageError> {
         match self.kind.effect(event, args) {
             Effect::None => {}
+            Effect::Heard(consent) => self.heard(sql, consent)?,
             Effect::Latest => {
                 let kept = Kept {
                     event: event.to_owned(),

@@ -7,7 +7,7 @@ use crate::{
     event::{Args, Publication},
     limits::{DEDUPE_MIN_AGE_MS, MAX_REPLAY, PRUNE_SLACK},
     names::{Offset, Timestamp},
-    storage::{Row, Sql, StorageError, Value, text, unsigned},
+    storage::{Row, Sql, StorageError, Value, optional_text, text, unsigned},
 };
 
 /// Pages and replays stop at so many bytes of arguments, whatever the limit: 200 messages of 1 MB
@@ -35,8 +35,8 @@ pub struct Page {
     pub before: Option<Offset>,
     /// How many at most.
     pub limit: u32,
-    /// Only events of this name.
-    pub event: Option<&'static str>,
+    /// Only events of these one or two names.
+    pub events: Option<(&'static str, &'static str)>,
 }
 
 /// One page, ascending.
@@ -161,10 +161,13 @@ impl Log {
         last: Offset,
     ) -> Result<(), StorageError> {
         sql.run("DELETE FROM log WHERE offset <= ?", &[unsigned(last.0)])?;
-        sql.run(
+        let kept_for = [unsigned(last.0), unsigned(now.minus(DEDUPE_MIN_AGE_MS).0)];
+        for statement in [
             "DELETE FROM dedupe WHERE offset <= ? AND at <= ?",
-            &[unsigned(last.0), unsigned(now.minus(DEDUPE_MIN_AGE_MS).0)],
-        )?;
+            "DELETE FROM messages WHERE offset <= ? AND at <= ?",
+        ] {
+            sql.run(statement, &kept_for)?;
+        }
         self.reload_oldest(sql)
     }
 
@@ -188,10 +191,10 @@ impl Log {
         let forward = page.after.is_some();
         let statement = if forward {
             "SELECT offset, event, args, sender, at, audience FROM log
-             WHERE offset > ?1 AND offset < ?2 AND (?4 IS NULL OR event = ?4) ORDER BY offset LIMIT ?3"
+             WHERE offset > ?1 AND offset < ?2 AND (?4 IS NULL OR event IN (?4, ?5)) ORDER BY offset LIMIT ?3"
         } else {
             "SELECT offset, event, args, sender, at, audience FROM log
-             WHERE offset > ?1 AND offset < ?2 AND (?4 IS NULL OR event = ?4)
+             WHERE offset > ?1 AND offset < ?2 AND (?4 IS NULL OR event IN (?4, ?5))
              ORDER BY offset DESC LIMIT ?3"
         };
         let (mut found, mut bytes, mut wanted) = (Vec::new(), 0_u64, page.limit);
@@ -203,7 +206,8 @@ impl Log {
                     unsigned(low.0),
                     unsigned(high.0),
                     unsigned(chunk.into()),
-                    page.event.map_or(Value::Null, text),
+                    optional_text(page.events.map(|(one, _)| one)),
+                    optional_text(page.events.map(|(_, other)| other)),
                 ],
             )?;
             for row in &rows {
@@ -227,6 +231,15 @@ impl Log {
             found.reverse();
         }
         Ok(found)
+    }
+
+    /// The publication at `offset`, if it is kept.
+    pub fn at(&self, sql: &dyn Sql, offset: Offset) -> Result<Option<Publication>, StorageError> {
+        let rows = sql.run(
+            "SELECT offset, event, args, sender, at, audience FROM log WHERE offset = ?",
+            &[unsigned(offset.0)],
+        )?;
+        rows.first().map(read_row).transpose()
     }
 
     pub fn since(

@@ -4,21 +4,27 @@
 //! go 1, 2, 3… without gaps; a sender's id is accepted once. All writes of a turn commit together,
 //! so an error here undoes the turn and the shell builds the machine anew.
 
+mod conversations;
 mod kept;
 mod links;
 mod log;
 mod members;
+mod messages;
 mod notifications;
 mod outbox;
 mod roster;
+mod sends;
 mod typing;
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
+pub use conversations::{Conversation, Conversations};
 pub use links::Links;
 pub use log::{Page, Paging};
+pub use messages::{INBOUND, Message, OUTBOUND, STATUS};
 pub use outbox::{Delivery, EntryId, Outbox, Target};
 pub use roster::{Diff, LOCAL, Person, Roster};
+pub use sends::{Job, SendId, Sends};
 pub use typing::Typing;
 
 use crate::{
@@ -27,6 +33,7 @@ use crate::{
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Kind, PassOn},
     storage::{self, Sql, StorageError},
+    twilio::outbound::Outgoing,
     wire::{About, Accepted, Audience, Item, Parcel},
 };
 
@@ -44,6 +51,8 @@ pub struct Room {
     pub typing: Typing,
     /// What must still reach other rooms.
     pub outbox: Outbox,
+    /// What must still be sent by Twilio.
+    pub sends: Sends,
     /// The other objects whose sockets are here.
     pub links: Links,
     log: log::Log,
@@ -82,6 +91,8 @@ pub struct From {
     pub audience: Audience,
     /// The publication that it tells of.
     pub about: Option<About>,
+    /// What the line is to send of it.
+    pub outgoing: Option<Box<Outgoing>>,
 }
 
 /// What became of an event that was to be published.
@@ -113,6 +124,7 @@ impl Room {
             roster: Roster::load(sql)?,
             typing: Typing::default(),
             outbox: Outbox::load(sql)?,
+            sends: Sends::load(sql)?,
             links: Links::load(sql, log.head())?,
             log,
             name,
@@ -170,7 +182,7 @@ impl Room {
             offset,
             key.as_deref(),
         )?;
-        self.pass_on(sql, now, &publication, offset, dedupe)?;
+        self.pass_on(sql, now, &publication, offset, dedupe, from.outgoing)?;
         Ok(Outcome::New(Rc::new(publication)))
     }
 
@@ -181,13 +193,21 @@ impl Room {
         publication: &Publication,
         offset: Offset,
         dedupe: Option<&Dedupe>,
+        outgoing: Option<Box<Outgoing>>,
     ) -> Result<(), StorageError> {
-        let targets = match self.kind.passes_on_to(&self.name, publication) {
+        let mut standing = None;
+        let targets: BTreeSet<RoomName> = match self.kind.passes_on_to(&self.name, publication) {
             PassOn::Nobody => return Ok(()),
-            PassOn::Room(room) => vec![room],
-            PassOn::MembersOwnRooms => members::list(sql)?
+            PassOn::Room(room) => [room].into(),
+            PassOn::Line(room) => {
+                standing = Some(self.standing(sql)?);
+                [room].into()
+            }
+            PassOn::OwnRooms => members::list(sql)?
                 .into_iter()
-                .filter_map(|member| RoomName::user(&member.user_id).ok())
+                .map(|member| member.user_id)
+                .chain(publication.sender.clone())
+                .filter_map(|user| RoomName::user(&user).ok())
                 .collect(),
             PassOn::NotifyAbsentMembers(args) => {
                 return self.notify_absent(sql, now, publication, offset, &args);
@@ -211,6 +231,9 @@ impl Room {
                     told_in: told_in.clone(),
                     ..Audience::default()
                 },
+                sender: publication.sender.clone(),
+                standing: standing.clone(),
+                outgoing: outgoing.clone(),
                 ..Item::default()
             };
             self.outbox
@@ -258,12 +281,16 @@ impl Room {
 
     /// Makes `user` a member; false if the room is full.
     pub fn add_member(
-        &self,
+        &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         user: &UserId,
     ) -> Result<bool, StorageError> {
-        members::add(sql, now, user)
+        let is_in = members::add(sql, now, user)?;
+        if is_in && self.kind.is_listed() {
+            self.list_for(sql, now, user, true)?;
+        }
+        Ok(is_in)
     }
 
     /// Makes `user` a member no longer, and has the rooms that let them stay on that ground told.
@@ -276,6 +303,9 @@ impl Room {
         for room in members::remove(sql, user)? {
             let parcel = Parcel::Expel { user: user.clone() };
             self.outbox.push(sql, now, Target::Room(room), parcel)?;
+        }
+        if self.kind.is_listed() {
+            self.list_for(sql, now, user, false)?;
         }
         Ok(())
     }

@@ -83,6 +83,11 @@ impl MessageSid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The key under which an inbound message is accepted once.
+    pub fn dedupe_key(&self) -> String {
+        format!("twilio:{}", self.0)
+    }
 }
 
 impl fmt::Display for MessageSid {
@@ -141,6 +146,16 @@ impl Address {
             0 => SMS,
             len => self.text.get(..len).unwrap_or_default(),
         }
+    }
+
+    /// The same address with its line's channel, if it has none of its own. `None` if it is too long
+    /// then.
+    pub(super) fn on_channel_of(&self, line: &Self) -> Option<Self> {
+        if self.channel_len > 0 && self.channel() != line.channel() {
+            return Some(self.clone());
+        }
+        let prefix = line.text.strip_suffix(line.bare())?;
+        Self::parse(&format!("{prefix}{}", self.bare()))
     }
 
     /// As rooms are named by it: the address itself, but for what a room's id may not hold. Colons
@@ -229,8 +244,9 @@ pub struct Location {
 }
 
 /// What a message changes about the contact's consent. Twilio answers such messages; we never do,
-/// we only stop sending.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// we only stop sending. In JSON it is Twilio's word: `STOP`, `START`, `HELP`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum OptOut {
     /// The contact wants nothing more from this line.
     Stop,
@@ -241,6 +257,22 @@ pub enum OptOut {
 }
 
 impl OptOut {
+    /// Twilio's word for it, as `optOutType` in a payload.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "STOP",
+            Self::Start => "START",
+            Self::Help => "HELP",
+        }
+    }
+
+    /// Reads [`OptOut::as_str`] back.
+    pub fn stored(word: &str) -> Option<Self> {
+        [Self::Stop, Self::Start, Self::Help]
+            .into_iter()
+            .find(|known| known.as_str() == word)
+    }
+
     /// Twilio's own word if it sent one (`OptOutType`, where Advanced Opt-Out is on), else the
     /// keywords that it answers by default: the whole body, in any case.
     /// <https://help.twilio.com/articles/223134027>
@@ -290,22 +322,12 @@ pub fn parse(
     expected_account: Option<&str>,
 ) -> Result<Inbound, InboundError> {
     let params = Params(params);
-    let account = params.get("AccountSid");
-    let wrong_account = || InboundError::Account(account.map(str::to_owned));
-    if account.is_some() && expected_account.is_some() && account != expected_account {
-        return Err(wrong_account());
-    }
-    let message_sid = ["MessageSid", "SmsMessageSid", "SmsSid"]
-        .into_iter()
-        .find_map(|name| params.get(name))
-        .unwrap_or_default();
-    let message_sid = MessageSid::parse(message_sid)?;
+    params.check_account_if_any(expected_account)?;
+    let message_sid = params.message_sid()?;
     let from = params.address("From")?;
     let to = params.address("To")?;
     // Only now: what has no address either is a mistake rather than another account's.
-    if account.is_none() && expected_account.is_some() {
-        return Err(wrong_account());
-    }
+    params.check_account(expected_account)?;
     let body = without_controls(params.get("Body").unwrap_or_default());
     Ok(Inbound {
         room: conversation_room(&to, &from).map_err(|_| InboundError::Address("From"))?,
@@ -353,6 +375,7 @@ impl Inbound {
             location: self.location.as_ref(),
             button_text: self.button_text.as_deref(),
             button_payload: self.button_payload.as_deref(),
+            opt_out_type: self.opt_out,
         })
         .map_err(|_| Refusal::internal())
     }
@@ -379,13 +402,16 @@ struct NewMessage<'a> {
     button_text: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     button_payload: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opt_out_type: Option<OptOut>,
 }
 
-struct Params<'a>(&'a [(String, String)]);
+/// A webhook's parameters.
+pub(super) struct Params<'a>(pub(super) &'a [(String, String)]);
 
 impl<'a> Params<'a> {
     /// Empty parameters are as good as none: Twilio sends many.
-    fn get(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.0.iter().find(|(n, _)| n == name)?;
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
@@ -394,6 +420,30 @@ impl<'a> Params<'a> {
         self.get(name)
             .map(without_controls)
             .filter(|text| !text.is_empty())
+    }
+
+    /// `AccountSid` is not another account's; it may be missing.
+    pub(super) fn check_account_if_any(&self, expected: Option<&str>) -> Result<(), InboundError> {
+        match self.get("AccountSid") {
+            None => Ok(()),
+            Some(_) => self.check_account(expected),
+        }
+    }
+
+    /// `AccountSid` is the expected one, where one is expected.
+    pub(super) fn check_account(&self, expected: Option<&str>) -> Result<(), InboundError> {
+        let account = self.get("AccountSid");
+        if expected.is_some() && account != expected {
+            return Err(InboundError::Account(account.map(str::to_owned)));
+        }
+        Ok(())
+    }
+
+    pub(super) fn message_sid(&self) -> Result<MessageSid, InboundError> {
+        let sid = ["MessageSid", "SmsMessageSid", "SmsSid"]
+            .into_iter()
+            .find_map(|name| self.get(name));
+        MessageSid::parse(sid.unwrap_or_default())
     }
 
     fn address(&self, name: &'static str) -> Result<Address, InboundError> {
@@ -435,9 +485,10 @@ fn is_web_url(text: &str) -> bool {
     url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
-fn without_controls(text: &str) -> String {
+/// Text without control characters other than `\n`, `\r` and `\t`.
+pub(super) fn without_controls(text: &str) -> String {
     text.chars()
-        .filter(|c| *c >= ' ' || matches!(c, '\n' | '\r' | '\t'))
+        .filter(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
         .collect()
 }
 

@@ -2,10 +2,16 @@
 //!
 //! Reading order: [`signature`] says who sent a request and yields its parameters; [`inbound`]
 //! makes a message of them, with the room and the line that it belongs to. [`outbound`] is a message
-//! that is to be sent, [`status`] what becomes of it. Nothing here knows how a request arrived or
-//! where a message is stored.
+//! that is to be sent, [`segments`] what it costs, [`rest`] how Twilio is asked to send it and what
+//! its answer means, [`status`] what becomes of it, [`errors`] why it did not arrive. [`media`] says
+//! which URLs may be fetched, and by whom. Nothing here knows how a request arrived or where a
+//! message is stored.
 
+pub mod errors;
 pub mod inbound;
+pub mod media;
 pub mod outbound;
+pub mod rest;
+pub mod segments;
 pub mod signature;
 pub mod status;

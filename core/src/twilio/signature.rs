@@ -4,24 +4,28 @@
 //! oracle for what that page leaves open: which spellings of the URL are tried (`spellings`), and
 //! that a `bodySHA256` in the URL means that the URL alone is signed.
 //!
+//! A request with `X-Twilio-Webhooks-Signature-Settings: key=<id>,algorithm=HMAC_SHA256` (beta,
+//! <https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys>) is signed with the shared key of
+//! that id instead: base64(HMAC-SHA256(its secret, the same text)). Secret and algorithm are ours by
+//! the id, never what the header says.
+//!
 //! A body that the signature does not cover is never accepted, and the parameters that
 //! [`WebhookRequest::parameters`] yields are exactly those that were signed (DESIGN §7).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, Mac, digest};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
+use crate::config::{Secret, TwilioConfig};
 use crate::error::{Code, Refusal};
 use crate::limits::{MAX_WEBHOOK_BYTES, MAX_WEBHOOK_PARAMETERS};
 
-/// An HMAC-SHA1, in bytes.
-const SIGNATURE_LEN: usize = 20;
 /// The query parameter that carries the SHA-256 of a body that is no form.
 const BODY_HASH: &str = "bodySHA256";
 
@@ -39,6 +43,77 @@ pub struct WebhookRequest<'a> {
     pub body: &'a [u8],
     /// The `X-Twilio-Signature` header.
     pub signature: Option<&'a str>,
+    /// The `X-Twilio-Webhooks-Signature-Settings` header.
+    pub settings: Option<&'a str>,
+}
+
+/// What Twilio signs with.
+#[derive(Clone)]
+pub struct Secrets<'a> {
+    /// Auth tokens: several while rotating. An empty one is none.
+    pub tokens: Vec<&'a str>,
+    /// The secrets of shared keys, by the keys' ids.
+    pub keys: &'a BTreeMap<String, Secret>,
+}
+
+impl<'a> Secrets<'a> {
+    /// Those that are configured. `None` without an auth token and without a key: no webhook could
+    /// be verified.
+    pub fn of(config: &'a TwilioConfig) -> Option<Self> {
+        let is_configured = config.auth_token.is_some() || !config.signing_keys.is_empty();
+        let tokens = [&config.auth_token, &config.auth_token_next];
+        is_configured.then(|| Self {
+            tokens: tokens.into_iter().flatten().map(|token| &**token).collect(),
+            keys: &config.signing_keys,
+        })
+    }
+
+    /// What a request with this settings header may be signed with.
+    fn schemes(&self, settings: Option<&str>) -> Result<Vec<Scheme<'a>>, SignatureError> {
+        let Some(settings) = settings else {
+            let tokens = self.tokens.iter().filter(|token| !token.is_empty());
+            return Ok(tokens.map(|token| Scheme::Token(token)).collect());
+        };
+        let key = settings
+            .split(',')
+            .filter_map(|setting| setting.split_once('='))
+            .find(|(name, _)| name.trim() == "key")
+            .and_then(|(_, id)| self.keys.get(id.trim()))
+            .ok_or_else(|| SignatureError::UnknownKey(settings.to_owned()))?;
+        Ok(vec![Scheme::Key(key)])
+    }
+}
+
+/// A secret, and the MAC that goes with it.
+enum Scheme<'a> {
+    /// An auth token: HMAC-SHA1.
+    Token(&'a str),
+    /// A shared key: HMAC-SHA256.
+    Key(&'a str),
+}
+
+impl Scheme<'_> {
+    /// Compares in constant time.
+    fn signs(&self, url: &str, suffix: &str, signature: &[u8]) -> bool {
+        fn signs<M: Mac + digest::KeyInit>(
+            secret: &str,
+            text: [&str; 2],
+            signature: &[u8],
+        ) -> bool {
+            // HMAC takes keys of any length; the error is there for other MACs.
+            let Ok(mac) = <M as Mac>::new_from_slice(secret.as_bytes()) else {
+                return false;
+            };
+            let mac = text
+                .into_iter()
+                .fold(mac, |mac, part| mac.chain_update(part));
+            mac.verify_slice(signature).is_ok()
+        }
+        match self {
+            Self::Token(token) => signs::<Hmac<Sha1>>(token, [url, suffix], signature),
+            Self::Key(secret) => signs::<Hmac<Sha256>>(secret, [url, suffix], signature),
+        }
+    }
 }
 
 /// Why a request is not taken for Twilio's.
@@ -53,16 +128,19 @@ pub enum SignatureError {
     /// No `X-Twilio-Signature`, or an empty one.
     #[error("there is no signature")]
     Missing,
-    /// `X-Twilio-Signature` is not 20 bytes in base64.
-    #[error("the signature is not an HMAC-SHA1 in base64")]
+    /// `X-Twilio-Signature` is not 20 bytes in base64; 32 where a shared key signs.
+    #[error("the signature is not an HMAC in base64")]
     Malformed,
+    /// The settings header names no key of ours. Carries the header.
+    #[error("no key of ours is named in {0:?}")]
+    UnknownKey(String),
     /// The body is no form and the URL has no `bodySHA256`: nothing vouches for it.
     #[error("the body is not covered by the signature")]
     BodyNotSigned,
     /// The body is not the one that `bodySHA256` was computed over.
     #[error("the body does not have the signed hash")]
     BodyHash,
-    /// None of the tokens gives this signature for any spelling of the URL.
+    /// None of the secrets gives this signature for any spelling of the URL.
     #[error("the signature does not match {0}")]
     Mismatch(String),
     /// The body says it is JSON and is no object.
@@ -79,9 +157,12 @@ impl From<SignatureError> for Refusal {
                 Self::new(Code::PayloadTooLarge, error.to_string())
             }
             E::NotAnObject => Self::bad_request(error.to_string()),
-            E::Missing | E::Malformed | E::BodyNotSigned | E::BodyHash | E::Mismatch(_) => {
-                Self::forbidden("this request is not signed by Twilio")
-            }
+            E::Missing
+            | E::Malformed
+            | E::UnknownKey(_)
+            | E::BodyNotSigned
+            | E::BodyHash
+            | E::Mismatch(_) => Self::forbidden("this request is not signed by Twilio"),
         }
     }
 }
@@ -145,18 +226,22 @@ impl WebhookRequest<'_> {
     }
 }
 
-/// Checks that Twilio, or whoever else has one of the `tokens`, sent this request.
+/// Checks that Twilio, or whoever else has one of the `secrets`, sent this request.
 ///
 /// `public_base_url` is what Twilio calls where that is not what arrives (a proxy, a tunnel): a
 /// scheme, an authority, perhaps a path prefix; the request's path and query follow it as received.
-/// Several tokens are for the time of a rotation; an empty one is none.
 pub fn verify(
     request: &WebhookRequest<'_>,
     public_base_url: Option<&str>,
-    tokens: &[&str],
+    secrets: &Secrets<'_>,
 ) -> Result<(), SignatureError> {
     request.check_size()?;
-    let signature = decode_signature(request.signature)?;
+    let schemes = secrets.schemes(request.settings)?;
+    let len = match request.settings {
+        None => Sha1::output_size(),
+        Some(_) => Sha256::output_size(),
+    };
+    let signature = decode_signature(request.signature, len)?;
     let signed = request.signed()?;
     let suffixes = match &signed {
         Signed::Form => form_suffixes(&form(request.body)?),
@@ -164,14 +249,11 @@ pub fn verify(
     };
     let url = called_url(request.url, public_base_url);
     let matches = |url: &String| {
-        tokens
-            .iter()
-            .filter(|token| !token.is_empty())
-            .any(|token| {
-                suffixes
-                    .iter()
-                    .any(|suffix| signs(token, url, suffix, &signature))
-            })
+        schemes.iter().any(|scheme| {
+            suffixes
+                .iter()
+                .any(|suffix| scheme.signs(url, suffix, &signature))
+        })
     };
     if !spellings(&url).iter().any(matches) {
         return Err(SignatureError::Mismatch(url));
@@ -183,28 +265,14 @@ pub fn verify(
 }
 
 /// The decoder takes only canonical base64, so equal bytes mean equal text.
-fn decode_signature(header: Option<&str>) -> Result<[u8; SIGNATURE_LEN], SignatureError> {
+fn decode_signature(header: Option<&str>, len: usize) -> Result<Vec<u8>, SignatureError> {
     let text = header
         .filter(|text| !text.is_empty())
         .ok_or(SignatureError::Missing)?;
-    let bytes = STANDARD
-        .decode(text)
-        .map_err(|_| SignatureError::Malformed)?;
-    bytes.try_into().map_err(|_| SignatureError::Malformed)
-}
-
-fn signs(token: &str, url: &str, suffix: &str, signature: &[u8; SIGNATURE_LEN]) -> bool {
-    // HMAC takes keys of any length; the error is there for other MACs.
-    let Ok(mac) = Hmac::<Sha1>::new_from_slice(token.as_bytes()) else {
-        return false;
-    };
-    let expected: [u8; SIGNATURE_LEN] = mac
-        .chain_update(url)
-        .chain_update(suffix)
-        .finalize()
-        .into_bytes()
-        .into();
-    expected.as_slice().ct_eq(signature.as_slice()).into()
+    let bytes = STANDARD.decode(text).ok();
+    bytes
+        .filter(|bytes| bytes.len() == len)
+        .ok_or(SignatureError::Malformed)
 }
 
 fn check_body_hash(body: &[u8], hash: &str) -> Result<(), SignatureError> {
@@ -454,6 +522,15 @@ mod tests {
         STANDARD.encode(mac.chain_update(text).finalize().into_bytes())
     }
 
+    static NO_KEYS: BTreeMap<String, Secret> = BTreeMap::new();
+
+    fn tokens<'a>(tokens: &[&'a str]) -> Secrets<'a> {
+        Secrets {
+            tokens: tokens.to_vec(),
+            keys: &NO_KEYS,
+        }
+    }
+
     fn post<'a>(url: &'a str, body: &'a str, signature: &'a str) -> WebhookRequest<'a> {
         let (body, signature) = (body.as_bytes(), Some(signature));
         WebhookRequest {
@@ -462,6 +539,7 @@ mod tests {
             content_type: FORM,
             body,
             signature,
+            settings: None,
         }
     }
 
@@ -497,14 +575,18 @@ mod tests {
                 content_type: if json.is_some() { JSON } else { FORM },
                 ..post(text("url"), json.unwrap_or(&form), text("signature"))
             };
-            assert_eq!(verify(&request, None, &[text("token")]), Ok(()), "{vector}");
             assert_eq!(
-                verify(&request, None, &["", "other", text("token")]),
+                verify(&request, None, &tokens(&[text("token")])),
                 Ok(()),
                 "{vector}"
             );
-            for tokens in [&[] as &[&str], &["other"], &[""]] {
-                let refused = verify(&request, None, tokens);
+            assert_eq!(
+                verify(&request, None, &tokens(&["", "other", text("token")])),
+                Ok(()),
+                "{vector}"
+            );
+            for others in [&[] as &[&str], &["other"], &[""]] {
+                let refused = verify(&request, None, &tokens(others));
                 assert!(
                     matches!(refused, Err(SignatureError::Mismatch(_))),
                     "{vector}"
@@ -558,7 +640,7 @@ mod tests {
             let signature = sign("t", signed);
             let request = post(received, "", &signature);
             assert_eq!(
-                verify(&request, None, &["t"]).is_ok(),
+                verify(&request, None, &tokens(&["t"])).is_ok(),
                 accepted,
                 "{received} {signed}"
             );
@@ -607,15 +689,18 @@ mod tests {
             let signature = sign("t", signed);
             let request = post(received, "", &signature);
             assert_eq!(
-                verify(&request, Some(base), &["t"]),
+                verify(&request, Some(base), &tokens(&["t"])),
                 Ok(()),
                 "{base} {received}"
             );
-            assert!(verify(&request, None, &["t"]).is_err(), "{base} {received}");
+            assert!(
+                verify(&request, None, &tokens(&["t"])).is_err(),
+                "{base} {received}"
+            );
             let signature = sign("t", received);
             let request = post(received, "", &signature);
             assert!(
-                verify(&request, Some(base), &["t"]).is_err(),
+                verify(&request, Some(base), &tokens(&["t"])).is_err(),
                 "{base} {received}"
             );
         }
@@ -652,7 +737,7 @@ mod tests {
                     content_type,
                     ..post(URL, body, &signature)
                 };
-                assert_eq!(verify(&request, None, &["t"]), Ok(()), "{body}");
+                assert_eq!(verify(&request, None, &tokens(&["t"])), Ok(()), "{body}");
             }
         }
     }
@@ -665,7 +750,7 @@ mod tests {
             method: "GET",
             ..post(&url, "ignored=1", &signature)
         };
-        assert_eq!(verify(&get, None, &["t"]), Ok(()));
+        assert_eq!(verify(&get, None, &tokens(&["t"])), Ok(()));
         let expected = [("From", "+1555"), ("Body", "it's me"), ("Empty", "")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(get.parameters().unwrap(), expected);
@@ -710,7 +795,11 @@ mod tests {
                 content_type,
                 ..post(&url, body, &signature)
             };
-            assert_eq!(verify(&request, None, &["t"]), expected, "{url} {body}");
+            assert_eq!(
+                verify(&request, None, &tokens(&["t"])),
+                expected,
+                "{url} {body}"
+            );
         }
     }
 
@@ -742,7 +831,11 @@ mod tests {
                 signature: header,
                 ..post(URL, "", "")
             };
-            assert_eq!(verify(&request, None, &["t"]).err(), expected, "{header:?}");
+            assert_eq!(
+                verify(&request, None, &tokens(&["t"])).err(),
+                expected,
+                "{header:?}"
+            );
         }
     }
 
@@ -761,7 +854,7 @@ mod tests {
             (&too_many, E::TooManyParameters),
         ] {
             assert_eq!(
-                verify(&post(URL, body, forged), None, &["t"]),
+                verify(&post(URL, body, forged), None, &tokens(&["t"])),
                 Err(expected)
             );
         }
@@ -769,7 +862,7 @@ mod tests {
             signature: None,
             ..post(URL, &over, "")
         };
-        let refusal = Refusal::from(verify(&unsigned, None, &["t"]).unwrap_err());
+        let refusal = Refusal::from(verify(&unsigned, None, &tokens(&["t"])).unwrap_err());
         assert_eq!(refusal.code, Code::PayloadTooLarge);
     }
 
@@ -820,11 +913,12 @@ mod tests {
             content_type in proptest::option::of("application/json|\\PC{0,8}"),
             body in any::<Vec<u8>>(),
             signature in proptest::option::of("[A-Za-z0-9+/]{27}=|\\PC{0,30}"),
+            settings in proptest::option::of("key=k,algorithm=x|\\PC{0,30}"),
         ) {
             let (method, url, content_type) = (method.as_str(), url.as_str(), content_type.as_deref());
-            let signature = signature.as_deref();
-            let request = WebhookRequest { method, url, content_type, body: &body, signature };
-            let verified = verify(&request, base.as_deref(), &["t", ""]);
+            let (signature, settings) = (signature.as_deref(), settings.as_deref());
+            let request = WebhookRequest { method, url, content_type, body: &body, signature, settings };
+            let verified = verify(&request, base.as_deref(), &tokens(&["t", ""]));
             prop_assert!(verified.is_err());
             let _ = request.parameters();
         }
@@ -839,7 +933,7 @@ mod tests {
             let suffix: String = form.iter().flat_map(|(name, value)| [name.as_str(), value]).collect();
             let signature = sign("t", &format!("{url}{suffix}"));
             let body = encode(&form);
-            prop_assert_eq!(verify(&post(&url, &body, &signature), None, &["t"]), Ok(()));
+            prop_assert_eq!(verify(&post(&url, &body, &signature), None, &tokens(&["t"])), Ok(()));
 
             let swap_last = |text: &str| {
                 let (rest, last) = text.split_at(text.len() - 1);
@@ -853,15 +947,15 @@ mod tests {
                 let mut pairs = pairs.clone();
                 pairs[changed] = pair;
                 let body = encode(pairs);
-                prop_assert!(verify(&post(&url, &body, &signature), None, &["t"]).is_err());
+                prop_assert!(verify(&post(&url, &body, &signature), None, &tokens(&["t"])).is_err());
             }
-            prop_assert!(verify(&post(&swap_last(&url), &body, &signature), None, &["t"]).is_err());
-            prop_assert!(verify(&post(&url, &body, &signature), None, &["T"]).is_err());
+            prop_assert!(verify(&post(&swap_last(&url), &body, &signature), None, &tokens(&["t"])).is_err());
+            prop_assert!(verify(&post(&url, &body, &signature), None, &tokens(&["T"])).is_err());
             let mut other = signature.clone().into_bytes();
             let at = place.index(27);
             other[at] = if other[at] == b'A' { b'E' } else { b'A' };
             let other = String::from_utf8(other).unwrap();
-            prop_assert!(verify(&post(&url, &body, &other), None, &["t"]).is_err());
+            prop_assert!(verify(&post(&url, &body, &other), None, &tokens(&["t"])).is_err());
         }
     }
 }

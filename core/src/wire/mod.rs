@@ -193,6 +193,9 @@ pub enum Parcel {
         /// What it said; where it was asked for a message whose name there is not known, each that may
         /// be the one, oldest first.
         reports: Vec<Report>,
+        /// The line goes on to ask, until this is [`Parcel::Settled`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asking: bool,
     },
     /// Nobody need ask Twilio about a message any more.
     Settled {
@@ -409,7 +412,7 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Timestamp;
+    use crate::{names::Timestamp, twilio::status::Status};
 
     fn caller() -> Caller {
         Caller {
@@ -447,9 +450,56 @@ mod tests {
                 offset: Offset(7),
                 user: UserId::text("u1").unwrap(),
             }),
+            sender: UserId::text("u2").ok(),
+            standing: Some(standing()),
+            outgoing: Some(Box::new(Outgoing {
+                room: room("sms:1:2"),
+                id: "m".to_owned(),
+                from: "1".to_owned(),
+                to: "2".to_owned(),
+                body: "b".to_owned(),
+                media: vec!["u".to_owned()],
+                callback: Some("c".to_owned()),
+            })),
             ..Item::default()
         }
     }
+
+    fn standing() -> Standing {
+        Standing {
+            room: room("sms:1:2"),
+            unread: 1,
+            opted_out: true,
+        }
+    }
+
+    /// What the outbox of a line or of a conversation may hold.
+    fn of_lines() -> Vec<Parcel> {
+        let report = Report {
+            sid: Some(SID.to_owned().try_into().unwrap()),
+            status: Status::Waiting,
+            error_code: Some(1),
+            error_message: Some("e".to_owned()),
+        };
+        vec![
+            Parcel::Standing(standing()),
+            Parcel::Report {
+                id: "m".to_owned(),
+                reports: vec![report],
+                asking: true,
+            },
+            Parcel::Settled {
+                room: room("sms:1:2"),
+                id: "m".to_owned(),
+            },
+            Parcel::Line {
+                number: "1".to_owned(),
+                listed: true,
+            },
+        ]
+    }
+
+    const SID: &str = "SM0123456789abcdef0123456789abcdef";
 
     #[test]
     fn the_json_between_objects_is_pinned() {
@@ -504,7 +554,11 @@ mod tests {
             (Request::Disconnect { user: None }, r#"{"disconnect":{}}"#.to_owned()),
             (
                 Request::Deliver { parcels: vec![Parcel::Event(everything()), Parcel::Read { room: room("chat:1"), through: Offset(7) }] },
-                r#"{"deliver":{"parcels":[{"event":{"event":"e","args":[],"audience":{"namespace":"/chat","except_socket":"s","except_users":[7],"copies":["chat:1"],"told_in":[["sms:1:2",3]]},"volatile":true,"latest":true,"about":{"room":"chat:1","offset":7,"user":"u1"}}},{"read":{"room":"chat:1","through":7}}]}}"#.to_owned(),
+                r#"{"deliver":{"parcels":[{"event":{"event":"e","args":[],"audience":{"namespace":"/chat","except_socket":"s","except_users":[7],"copies":["chat:1"],"told_in":[["sms:1:2",3]]},"volatile":true,"latest":true,"about":{"room":"chat:1","offset":7,"user":"u1"},"sender":"u2","standing":{"room":"sms:1:2","unread":1,"opted_out":true},"outgoing":{"room":"sms:1:2","id":"m","from":"1","to":"2","body":"b","media":["u"],"callback":"c"}}},{"read":{"room":"chat:1","through":7}}]}}"#.to_owned(),
+            ),
+            (
+                Request::Deliver { parcels: of_lines() },
+                format!(r#"{{"deliver":{{"parcels":[{{"standing":{{"room":"sms:1:2","unread":1,"opted_out":true}}}},{{"report":{{"id":"m","reports":[{{"sid":"{SID}","status":"waiting","error_code":1,"error_message":"e"}}],"asking":true}}}},{{"settled":{{"room":"sms:1:2","id":"m"}}}},{{"line":{{"number":"1","listed":true}}}}]}}}}"#),
             ),
         ] {
             assert_eq!(serde_json::to_string(&request).unwrap(), json);
