@@ -176,6 +176,10 @@ export namespace Inbox {
     connected: Hears<Connected>;
     new_message: Hears<NewMessage>;
     message_updated: Hears<MessageUpdated>;
+    /** In a line's and in a conversation's room, like the two after it. */
+    message_status: Hears<MessageStatus>;
+    conversation_updated: Hears<ConversationUpdated>;
+    conversation_assigned: Hears<ConversationAssigned>;
     presence_state: Hears<PresenceState>;
     presence_diff: Hears<PresenceDiff>;
     user_typing: Hears<UserTyping>;
@@ -192,7 +196,7 @@ export namespace Inbox {
     typing: Sends<{ room: string; isTyping: boolean }>;
     /** Without an `offset`, everything so far. */
     mark_read: Sends<{ room: string; offset?: Offset }>;
-    /** A message went out by other means: all of one's tabs hear `message_updated`. */
+    /** A message went out by other means: one's tabs and the line's others hear `message_updated`. It sends nothing itself. */
     message_sent: Sends<MessageSent, Stored>;
     /** Comes back as it is. */
     test: (...args: any[]) => void;
@@ -224,9 +228,13 @@ export namespace Inbox {
     /** Twilio's; a message is accepted once under it. */
     messageSid: string;
     media: { url: string; contentType: string }[];
-    channel: "sms" | "whatsapp";
+    channel: Channel;
     profileName?: string;
+    /** The contact wants no more messages from this line, wants them again, or asked for help. */
+    optOutType?: "STOP" | "START" | "HELP";
   }
+
+  type Channel = "sms" | "whatsapp";
 
   interface MessageSent {
     phoneNumberId: string;
@@ -234,11 +242,98 @@ export namespace Inbox {
     body: string;
     /** The server's own time replaces it. */
     timestamp?: Timestamp;
+    /** That of the same message's `POST …/messages`, if there was one: it is told once then. */
+    id?: string;
   }
 
+  /** A message that goes out. Only one that Dialtone sends has what may be missing here. */
   interface MessageUpdated extends MessageSent {
     direction: "outbound";
     timestamp: Timestamp;
+    from?: string;
+    media?: { url: string }[];
+    channel?: Channel;
+    segments?: number;
+    userId?: UserId;
+    /** What it was then; {@link MessageStatus} tells what becomes of it. */
+    status?: Status;
+    /** These three in {@link Http.ConversationHistory}, where the status is what it is now. */
+    messageSid?: string;
+    errorCode?: number;
+    errorMessage?: string;
+  }
+
+  /** How far a message is. `unknown`: whether Twilio took it is not known, and it is not sent again by itself. */
+  type Status =
+    | "queued"
+    | "unknown"
+    | "accepted"
+    | "scheduled"
+    | "sending"
+    | "sent"
+    | "delivered"
+    | "undelivered"
+    | "failed"
+    | "canceled"
+    | "read";
+
+  /** A message's status moved on; it never goes back. */
+  interface MessageStatus {
+    /** The one that it was sent with. */
+    id: string;
+    /** Twilio's, once it has one. */
+    messageSid?: string;
+    status: Status;
+    /** Twilio's. */
+    errorCode?: number;
+    /** A sentence for people. */
+    errorMessage?: string;
+    phoneNumberId: string;
+    to: string;
+  }
+
+  /** A line's conversation with one contact. */
+  interface Conversation {
+    /** As the room `sms:{line}:{contact}` has it: with `whatsapp:` where it is one. */
+    contact: string;
+    channel: Channel;
+    lastMessage: {
+      body: string;
+      direction: "inbound" | "outbound";
+      timestamp: Timestamp;
+      /** How many. */
+      media: number;
+      id?: string;
+      messageSid?: string;
+    };
+    /** By the line: a `mark_read` of anyone who may send there counts. */
+    unread: number;
+    /** The contact wants no messages from this line. */
+    optedOut: boolean;
+    assignedTo: UserId | null;
+    profileName?: string;
+    updatedAt: Timestamp;
+  }
+
+  interface ConversationUpdated extends Conversation {
+    line: string;
+  }
+
+  interface ConversationAssigned {
+    line: string;
+    contact: string;
+    userId: UserId | null;
+  }
+
+  /** What a plain WebSocket at `/rooms/line:{line}` or `/rooms/sms:{line}:{contact}` hears, for {@link PlainServerFrame}. */
+  interface PlainEvents {
+    new_message: NewMessage;
+    message_updated: MessageUpdated;
+    message_status: MessageStatus;
+    conversation_updated: ConversationUpdated;
+    conversation_assigned: ConversationAssigned;
+    user_typing: UserTyping;
+    messages_read: MessagesRead;
   }
 
   interface UserTyping {
@@ -627,6 +722,50 @@ export namespace Http {
   /** `GET | PUT | DELETE /api/lines/{number}/assignees[/{userId}]`. */
   interface Assignees {
     assignees: UserId[];
+  }
+
+  /** `GET /api/lines`: one's own. */
+  interface Lines {
+    lines: { number: string; unread: number }[];
+  }
+
+  /** `GET /api/lines/{number}/conversations`: newest first. */
+  interface Conversations {
+    conversations: Inbox.Conversation[];
+    /** `?cursor=` of the next page, if there is one. */
+    cursor?: string;
+  }
+
+  /** `PUT /api/lines/{number}/conversations/{contact}/assignee`, answered by the {@link Inbox.Conversation}. */
+  interface AssignConversation {
+    /** `null` is nobody. */
+    userId: UserId | null;
+  }
+
+  /** `POST /api/lines/{number}/conversations/{contact}/messages`: some text, or media, or both. */
+  type SendMessage = {
+    /** 1 to 64 bytes; the message is accepted once under it, however often it is sent. */
+    id: string;
+  } & ({ body: string; media?: string[] } | { body?: string; media: string[] });
+
+  /** Its answer, a 202: the message is stored, and sent after that. */
+  interface Queued {
+    id: string;
+    /** `queued`, or what it is by now if it was accepted before. */
+    status: Inbox.Status;
+    /** How many SMS it is. */
+    segments: number;
+    duplicate?: true;
+  }
+
+  /** `GET /api/lines/{number}/conversations/{contact}/messages`: ascending. */
+  interface ConversationHistory extends Omit<History, "messages"> {
+    messages: (ConversationMessage<"new_message", Inbox.NewMessage> | ConversationMessage<"message_updated", Inbox.MessageUpdated>)[];
+  }
+
+  interface ConversationMessage<Event extends string, Data> extends HistoryMessage {
+    event: Event;
+    data: Data;
   }
 
   /** What is POSTed to `EVENT_WEBHOOK_URL`. */

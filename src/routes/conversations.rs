@@ -39,7 +39,7 @@ pub async fn assign(
     contact: &str,
 ) -> Result<Reply, Failure> {
     let conversation = Conversation::parse(line, contact)?;
-    let room = line_room(&conversation.line.line_key())?;
+    let room = line_room(conversation.line.as_str())?;
     let access = caller.access(&room).await?;
     let body = json_body(request, caller.environment.config.max_payload_bytes).await?;
     let assign = RoomRequest::AssignConversation {

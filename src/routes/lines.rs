@@ -4,6 +4,7 @@ use dialtone_core::{
     error::Refusal,
     lines,
     names::{RoomName, UserId},
+    twilio::inbound::{self, Address},
     wire::{Lines, Request as RoomRequest, Unread},
 };
 use futures::future::{try_join, try_join_all};
@@ -73,8 +74,9 @@ fn everyones() -> Result<RoomName, Refusal> {
 
 /// The room of a line in a path.
 pub fn line_room(number: &str) -> Result<RoomName, Refusal> {
-    RoomName::new("line", number)
-        .map_err(|_| Refusal::bad_request("a line is an address as Twilio writes it"))
+    Address::parse(number)
+        .and_then(|line| inbound::line_room(&line).ok())
+        .ok_or_else(|| Refusal::bad_request("a line is an address as Twilio writes it"))
 }
 
 /// `GET /api/lines/{number}/assignees`.

@@ -65,6 +65,14 @@ export function inbox(socket: Socket<Inbox.ServerToClientEvents, Inbox.ClientToS
   socket.emit("new_message", {});
   // @ts-expect-error the offset of recovery is text, and only there where recovery is on
   socket.on("new_message", (_, offset: string) => offset);
+  // @ts-expect-error no such status
+  socket.on("message_status", ({ status }) => status === "lost");
+  // @ts-expect-error there may be none
+  socket.on("message_status", ({ errorCode }) => errorCode.toFixed());
+  // @ts-expect-error nobody may be assigned
+  socket.on("conversation_assigned", ({ userId }) => userId.toString());
+  // @ts-expect-error they are counted
+  socket.on("conversation_updated", ({ lastMessage }) => lastMessage.media.length);
   // @ts-expect-error tickets are not known unless they are added
   socket.on("ticket:created", () => {});
 }
@@ -175,9 +183,17 @@ export function http(problem: Http.Problem) {
   const notification: Http.PublishNotification = { type: "alert", message: "Oh", severity: "info" };
   // @ts-expect-error where it is is missing
   const event: Http.PublishAnalytics = { syncId: "s", eventType: "analytics:sync-started", data: { progress: 5, recordsProcessed: 1 } };
+  // @ts-expect-error an id is missing
+  const anonymous: Http.SendMessage = { body: "hi" };
+  // @ts-expect-error some text, or media
+  const empty: Http.SendMessage = { id: "m-1" };
+  // @ts-expect-error media by their URLs
+  const media: Http.SendMessage = { id: "m-1", media: [{ url: "https://www.example.com/a.png" }] };
+  // @ts-expect-error nobody is `null`
+  const nobody: Http.AssignConversation = {};
   // @ts-expect-error no such code
   const code: ErrorCode = "teapot";
   // @ts-expect-error there may be none
   problem.errors.length;
-  return [none, both, args, batch, job, notification, event, code];
+  return [none, both, args, batch, job, notification, event, anonymous, empty, media, nobody, code];
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 const SECRET: &str = "a secret that is 32 bytes long!!";
 const EC: &str = r#"{"kty":"EC","crv":"P-256","kid":"e1","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
 
-const VARIABLES: [&str; 27] = [
+const VARIABLES: [&str; 29] = [
     "JWT_SECRET",
     "JWT_SECRET_PREVIOUS",
     "JWT_PUBLIC_KEYS",
@@ -19,6 +19,8 @@ const VARIABLES: [&str; 27] = [
     "TWILIO_AUTH_TOKEN",
     "TWILIO_AUTH_TOKEN_NEXT",
     "TWILIO_API_BASE",
+    "TWILIO_SIGNING_KEYS",
+    "LINE_MESSAGES_PER_SECOND",
     "LOBBIES",
     "PING_INTERVAL_MS",
     "PING_TIMEOUT_MS",
@@ -50,7 +52,9 @@ fn with_nothing_set_every_default_is_the_contract_s() {
         assert_eq!(config.auth.user_claim, "sub");
         assert!(config.allowed_origins.is_empty() && config.open_kinds.is_empty());
         assert!(config.twilio.auth_token.is_none() && config.event_webhook.is_none());
+        assert!(config.twilio.signing_keys.is_empty());
         let numbers = [
+            u64::from(config.line_messages_per_second),
             u64::from(config.lobbies),
             config.ping_interval_ms,
             config.ping_timeout_ms,
@@ -64,7 +68,7 @@ fn with_nothing_set_every_default_is_the_contract_s() {
             u64::from(config.rate.burst),
         ];
         let contract = [
-            1, 25_000, 20_000, 1_000_000, 45_000, 10_000, 120_000, 10_000, 90, 50, 100,
+            10, 1, 25_000, 20_000, 1_000_000, 45_000, 10_000, 120_000, 10_000, 90, 50, 100,
         ];
         assert_eq!(numbers, contract);
     }
@@ -95,6 +99,10 @@ fn a_bad_value_is_refused_by_the_variable_s_name() {
     let long_kind = "k".repeat(33);
     let many_keys = format!("[{}]", vec![EC; MAX_PUBLIC_KEYS + 1].join(","));
     let oct = r#"[{"kty":"oct","k":"AAAA"}]"#;
+    let key = |n: usize| format!(r#""k{n}":"s""#);
+    let keys = |count| format!("{{{}}}", (0..count).map(key).collect::<Vec<_>>().join(","));
+    let many_signing_keys = keys(MAX_SIGNING_KEYS + 1);
+    assert!(read(&[("TWILIO_SIGNING_KEYS", &keys(MAX_SIGNING_KEYS))]).is_ok());
     let sid_31 = format!("AC{}", "0".repeat(31));
     let sid_g = format!("AC{}g", "0".repeat(31));
     let sid_lower = format!("ac{}", "0".repeat(32));
@@ -130,6 +138,17 @@ fn a_bad_value_is_refused_by_the_variable_s_name() {
         ("TWILIO_AUTH_TOKEN", "abc\n"),
         ("TWILIO_AUTH_TOKEN_NEXT", "a b"),
         ("TWILIO_API_BASE", "wss://api.twilio.com"),
+        ("TWILIO_SIGNING_KEYS", "nonsense"),
+        ("TWILIO_SIGNING_KEYS", r#"["secret-secret"]"#),
+        ("TWILIO_SIGNING_KEYS", r#"{"key-id":7}"#),
+        ("TWILIO_SIGNING_KEYS", r#"{"":"secret-secret"}"#),
+        ("TWILIO_SIGNING_KEYS", r#"{"key id":"secret-secret"}"#),
+        ("TWILIO_SIGNING_KEYS", r#"{"key,id":"secret-secret"}"#),
+        ("TWILIO_SIGNING_KEYS", r#"{"key-id":""}"#),
+        ("TWILIO_SIGNING_KEYS", r#"{"key-id":"secret secret"}"#),
+        ("TWILIO_SIGNING_KEYS", &many_signing_keys),
+        ("LINE_MESSAGES_PER_SECOND", "0"),
+        ("LINE_MESSAGES_PER_SECOND", "1001"),
         ("LOBBIES", "0"),
         ("LOBBIES", "10001"),
         ("LOBBIES", "1.5"),
@@ -219,6 +238,7 @@ fn secrets_are_kept_to_the_byte_and_never_printed() {
         ("JWT_SECRET_PREVIOUS", &secret),
         ("TWILIO_AUTH_TOKEN", "twilio-token-1"),
         ("TWILIO_AUTH_TOKEN_NEXT", "twilio-token-2"),
+        ("TWILIO_SIGNING_KEYS", r#"{"k1":"signing-secret","k2":"x"}"#),
         ("EVENT_WEBHOOK_URL", "https://hooks.example"),
         ("EVENT_WEBHOOK_SECRET", "webhook-secret"),
     ])
@@ -229,9 +249,37 @@ fn secrets_are_kept_to_the_byte_and_never_printed() {
         Some(Secret::new("twilio-token-1"))
     );
     assert_ne!(config.twilio.auth_token, config.twilio.auth_token_next);
+    let keys = &config.twilio.signing_keys;
+    assert_eq!(keys.keys().collect::<Vec<_>>(), ["k1", "k2"]);
+    assert_eq!(keys["k1"], Secret::new("signing-secret"));
     let printed = format!("{config:?}");
-    for part in [SECRET, "twilio-token", "webhook-secret"] {
+    for part in [SECRET, "twilio-token", "signing-secret", "webhook-secret"] {
         assert!(!printed.contains(part), "{part} is printed");
+    }
+}
+
+#[test]
+fn twilios_api_is_asked_with_the_account_and_its_token() {
+    let sid = format!("AC{}", "0".repeat(32));
+    for (vars, expected) in [
+        (vec![], None),
+        (vec![("TWILIO_ACCOUNT_SID", &*sid)], None),
+        (vec![("TWILIO_AUTH_TOKEN", "t")], None),
+        (
+            vec![
+                ("TWILIO_ACCOUNT_SID", &*sid),
+                ("TWILIO_AUTH_TOKEN_NEXT", "t"),
+            ],
+            None,
+        ),
+        (
+            vec![("TWILIO_ACCOUNT_SID", &*sid), ("TWILIO_AUTH_TOKEN", "t")],
+            Some("Basic QUMwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDp0"),
+        ),
+    ] {
+        let twilio = read(&vars).unwrap().twilio;
+        assert_eq!(twilio.authorization().as_deref(), expected, "{vars:?}");
+        assert_eq!(twilio.credentials().is_some(), expected.is_some());
     }
 }
 
@@ -243,5 +291,6 @@ proptest! {
         let _ = read(&[(name, &number.to_string())]);
         let _ = read(&[(name, &format!("https://{value}"))]);
         let _ = read(&[(name, &format!("[{{\"kty\":{value:?}}}]"))]);
+        let _ = read(&[(name, &format!("{{{value:?}:{value:?}}}"))]);
     }
 }

@@ -29,7 +29,7 @@ pub use analytics::EVENT_TYPES as ANALYTICS_EVENTS;
 pub use jobs::STATUS_CHANGED as JOB_STATUS_CHANGED;
 pub use namespace::{Action, Client, Emitted, Namespace, Offer};
 pub use notifications::{READ as NOTIFICATION_READ, RECEIVED as NOTIFICATION};
-pub use sms::line_room_of as line_of;
+pub use sms::line_room_of;
 
 use crate::{
     auth::Claims,

@@ -246,7 +246,7 @@ impl Object {
         now: Timestamp,
         through: Offset,
     ) -> Result<(), StorageError> {
-        let is_conversation = namespaces::line_of(&self.room.name).is_some();
+        let is_conversation = namespaces::line_room_of(&self.room.name).is_some();
         if is_conversation && self.room.line_read(sql, through)? {
             self.tell_line_standing(sql, now)?;
         }
@@ -264,7 +264,7 @@ impl Object {
         now: Timestamp,
         parcel: Parcel,
     ) -> Result<(), StorageError> {
-        match namespaces::line_of(&self.room.name) {
+        match namespaces::line_room_of(&self.room.name) {
             Some(line) => self.room.outbox.push(sql, now, Target::Room(line), parcel),
             None => Ok(()),
         }
@@ -426,7 +426,8 @@ impl Object {
                 (Some(call), _) => out.push(Output::Twilio { job, call }),
                 // There are no credentials any more.
                 (None, Job::Send(id)) => {
-                    self.send_later(sql, now, id, &outgoing, SEND_UNCONFIGURED_MS)?;
+                    let over = failed(None, "Twilio is not configured here; it was not sent.");
+                    self.send_later(sql, now, id, &outgoing, SEND_UNCONFIGURED_MS, over)?;
                 }
                 (None, Job::Ask(id)) => self.room.sends.unknown(sql, now, id)?,
             }
@@ -453,7 +454,10 @@ impl Object {
                     self.room.sends.done(sql, id)
                 }
                 Verdict::Later { after_ms } => {
-                    self.send_later(sql, now, id, &outgoing, after_ms.unwrap_or_default())
+                    let code = Some(TOO_MANY_REQUESTS);
+                    let over = failed(code, &errors::describe(code, None));
+                    let wait = after_ms.unwrap_or_default();
+                    self.send_later(sql, now, id, &outgoing, wait, over)
                 }
                 Verdict::Unclear => self.unknown(sql, now, id, &outgoing),
             },
@@ -469,6 +473,7 @@ impl Object {
         }
     }
 
+    /// It is sent later, or never: `over` says why.
     fn send_later(
         &mut self,
         sql: &dyn Sql,
@@ -476,14 +481,13 @@ impl Object {
         id: SendId,
         outgoing: &Outgoing,
         at_least_ms: u64,
+        over: Report,
     ) -> Result<(), StorageError> {
         let jitter = self.ids.number();
         if self.room.sends.later(sql, now, id, at_least_ms, jitter)? {
             return Ok(());
         }
-        let code = Some(TOO_MANY_REQUESTS);
-        let report = failed(code, &errors::describe(code, None));
-        self.tell_of(sql, now, outgoing, vec![report], false)?;
+        self.tell_of(sql, now, outgoing, vec![over], false)?;
         self.room.sends.done(sql, id)
     }
 

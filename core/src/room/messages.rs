@@ -288,10 +288,7 @@ impl Room {
         hash: &str,
     ) -> Result<Option<Offset>, StorageError> {
         let rows = match id {
-            Some(id) => sql.run(
-                "SELECT id, offset FROM messages WHERE id = ? AND user = ?",
-                &[text(id), text(user.as_str())],
-            )?,
+            Some(id) => sql.run("SELECT id, offset FROM messages WHERE id = ?", &[text(id)])?,
             None => sql.run(
                 "SELECT id, offset FROM messages
                  WHERE announced = 0 AND user = ? AND hash = ? AND at >= ? ORDER BY offset LIMIT 1",

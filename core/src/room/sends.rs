@@ -243,7 +243,10 @@ impl Sends {
         let Some(entry) = self.entries.get_mut(&id) else {
             return Ok(true);
         };
-        if entry.since.plus(SEND_GIVE_UP_MS) <= now {
+        // That it waited for others does not count.
+        if entry.attempts == 0 {
+            entry.since = now;
+        } else if entry.since.plus(SEND_GIVE_UP_MS) <= now {
             return Ok(false);
         }
         let wait = doubled(SEND_RETRY_MS, entry.attempts).min(SEND_MAX_RETRY_MS);
@@ -254,8 +257,10 @@ impl Sends {
         entry.attempts = entry.attempts.saturating_add(1);
         entry.due = now.plus(wait.max(at_least_ms.min(SEND_MAX_RETRY_MS)));
         sql.run(
-            "UPDATE sends SET tried_at = NULL, asks = NULL, due_at = ?, attempts = ? WHERE id = ?",
+            "UPDATE sends SET tried_at = NULL, asks = NULL, at = ?, due_at = ?, attempts = ?
+             WHERE id = ?",
             &[
+                unsigned(entry.since.0),
                 unsigned(entry.due.0),
                 unsigned(entry.attempts.into()),
                 unsigned(id),

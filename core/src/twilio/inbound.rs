@@ -696,7 +696,7 @@ mod tests {
     fn control_characters_are_dropped_from_the_text() {
         for (body, expected) in [
             ("a\0b", "ab"),
-            ("\u{1}\u{1f}\u{1b}[0m", "[0m"),
+            ("\u{1}\u{1f}\u{1b}[0m\u{7f}\u{85}", "[0m"),
             ("a\r\n\tb", "a\r\n\tb"),
             (" 👍 ", " 👍 "),
             ("", ""),
@@ -790,8 +790,13 @@ mod tests {
                     ("MediaUrl0", "https://api.twilio.com/a"),
                     ("MediaContentType0", "image/png"),
                     ("Body", "\"q\"\n"),
+                    ("OptOutType", "HELP"),
                 ],
-                r#"{"phoneNumberId":"whatsapp:+1555","from":"+1666","to":"+1555","body":"\"q\"\n","direction":"inbound","timestamp":"2026-01-05T10:00:00.000Z","messageSid":"SM0123456789abcdef0123456789ABCDEF","media":[{"url":"https://api.twilio.com/a","contentType":"image/png"}],"channel":"whatsapp","profileName":"Zoë","location":{"latitude":1.5,"longitude":-2.0,"label":"Home"},"buttonText":"OK","buttonPayload":"ok-1"}"#,
+                r#"{"phoneNumberId":"whatsapp:+1555","from":"+1666","to":"+1555","body":"\"q\"\n","direction":"inbound","timestamp":"2026-01-05T10:00:00.000Z","messageSid":"SM0123456789abcdef0123456789ABCDEF","media":[{"url":"https://api.twilio.com/a","contentType":"image/png"}],"channel":"whatsapp","profileName":"Zoë","location":{"latitude":1.5,"longitude":-2.0,"label":"Home"},"buttonText":"OK","buttonPayload":"ok-1","optOutType":"HELP"}"#,
+            ),
+            (
+                &[("Body", "Stop")],
+                r#"{"phoneNumberId":"+15550002","from":"+15550001","to":"+15550002","body":"Stop","direction":"inbound","timestamp":"2026-01-05T10:00:00.000Z","messageSid":"SM0123456789abcdef0123456789ABCDEF","media":[],"channel":"sms","optOutType":"STOP"}"#,
             ),
         ] {
             assert_eq!(parsed(more).payload(now).unwrap().get(), expected);

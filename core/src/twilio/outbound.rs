@@ -201,3 +201,274 @@ pub struct Outgoing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_draft_is_text_or_media_with_an_id() {
+        let draft = |id: &str, body: &str, media: &[&str]| Draft {
+            id: id.to_owned(),
+            body: body.to_owned(),
+            media: media.iter().map(|url| (*url).to_owned()).collect(),
+        };
+        let full = "👍".repeat(MAX_TEXT_CHARS);
+        let full_json = format!(r#"{{"id":"a","body":"{full}"}}"#);
+        for (json, key, expected) in [
+            (r#"{"id":"a","body":"hi"}"#, None, draft("a", "hi", &[])),
+            (
+                r#"{"id":"a","body":"hi"}"#,
+                Some("b"),
+                draft("a", "hi", &[]),
+            ),
+            (
+                r#"{"body":"hi","more":{}}"#,
+                Some("b"),
+                draft("b", "hi", &[]),
+            ),
+            (
+                r#"{"id":null,"body":"hi"}"#,
+                Some("b"),
+                draft("b", "hi", &[]),
+            ),
+            (
+                r#"{"id":"a","body":" \u0000a\u0007\u0085\r\n\tb "}"#,
+                None,
+                draft("a", " a\r\n\tb ", &[]),
+            ),
+            (&full_json, None, draft("a", &full, &[])),
+            (
+                r#"{"id":"a","media":["https://a.com/x"],"body":null}"#,
+                None,
+                draft("a", "", &["https://a.com/x"]),
+            ),
+            (
+                r#"{"id":"a","media":["https://a.com/x"],"body":" "}"#,
+                None,
+                draft("a", " ", &["https://a.com/x"]),
+            ),
+        ] {
+            assert_eq!(Draft::parse(json, key), Ok(expected), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_draft_that_is_wrong_is_refused_by_the_fields_name() {
+        let text = |chars| format!(r#"{{"id":"a","body":"{}"}}"#, "é".repeat(chars));
+        let media = |count| {
+            let urls = vec![r#""https://a.com/x""#; count].join(",");
+            format!(r#"{{"id":"a","media":[{urls}]}}"#)
+        };
+        let url = |len: usize| {
+            let path = "x".repeat(len.saturating_sub("https://a.com/".len()));
+            format!(r#"{{"id":"a","media":["https://a.com/{path}"]}}"#)
+        };
+        let long_id = format!(
+            r#"{{"id":"{}","body":"x"}}"#,
+            "x".repeat(MAX_CLIENT_ID_LEN + 1)
+        );
+        for (json, code, field) in [
+            ("", Code::BadRequest, "JSON"),
+            ("{", Code::BadRequest, "JSON"),
+            ("a=b", Code::BadRequest, "JSON"),
+            (r#"{"id":"a","body":"x"} y"#, Code::BadRequest, "JSON"),
+            ("[]", Code::InvalidPayload, "the body must be an object"),
+            (r#"{"body":"x"}"#, Code::InvalidPayload, "`id` is missing"),
+            (r#"{"id":"","body":"x"}"#, Code::InvalidPayload, "`id`"),
+            (r#"{"id":7,"body":"x"}"#, Code::InvalidPayload, "`id`"),
+            (&long_id, Code::InvalidPayload, "`id`"),
+            (r#"{"id":"a"}"#, Code::InvalidPayload, "`body`"),
+            (r#"{"id":"a","body":""}"#, Code::InvalidPayload, "`body`"),
+            (
+                r#"{"id":"a","body":" \n\u0000 ","media":[]}"#,
+                Code::InvalidPayload,
+                "`body`",
+            ),
+            (r#"{"id":"a","body":["x"]}"#, Code::InvalidPayload, "`body`"),
+            (&text(MAX_TEXT_CHARS + 1), Code::InvalidPayload, "`body`"),
+            (
+                r#"{"id":"a","media":"https://a.com/x"}"#,
+                Code::InvalidPayload,
+                "`media`",
+            ),
+            (
+                r#"{"id":"a","media":[null]}"#,
+                Code::InvalidPayload,
+                "`media`",
+            ),
+            (&media(MAX_MEDIA + 1), Code::InvalidPayload, "`media`"),
+            (
+                r#"{"id":"a","media":["https://a.com/x","/x"]}"#,
+                Code::InvalidPayload,
+                "`media[1]`",
+            ),
+            (
+                r#"{"id":"a","media":["http://localhost/x"]}"#,
+                Code::InvalidPayload,
+                "`media[0]`",
+            ),
+            (
+                &url(MAX_MEDIA_URL_BYTES + 1),
+                Code::InvalidPayload,
+                "`media[0]`",
+            ),
+        ] {
+            let refusal = Draft::parse(json, None).unwrap_err();
+            assert_eq!(refusal.code, code, "{json}");
+            assert!(
+                refusal.message.contains(field),
+                "{json}: {}",
+                refusal.message
+            );
+        }
+        for json in [
+            text(MAX_TEXT_CHARS),
+            media(MAX_MEDIA),
+            url(MAX_MEDIA_URL_BYTES),
+        ] {
+            assert!(Draft::parse(&json, None).is_ok(), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_conversation_is_a_line_and_a_contact_on_one_channel() {
+        let long = "1".repeat(61);
+        for (line, contact, expected) in [
+            ("+1555", "+1666", Ok("sms:+1555:+1666")),
+            ("+1555", " 1666", Ok("sms:+1555:+1666")),
+            ("+1555", "sms:+1666", Ok("sms:+1555:+1666")),
+            ("+1555", "ACME_Inc", Ok("sms:+1555:ACME_Inc")),
+            (
+                "whatsapp:+1555",
+                "+1666",
+                Ok("sms:whatsapp:+1555:whatsapp:+1666"),
+            ),
+            (
+                "whatsapp:+1555",
+                "whatsapp:+1666",
+                Ok("sms:whatsapp:+1555:whatsapp:+1666"),
+            ),
+            (
+                "whatsapp:+1555",
+                "US.A1",
+                Ok("sms:whatsapp:+1555:whatsapp:US.A1"),
+            ),
+            ("messenger:1", "2", Ok("sms:messenger:1:messenger:2")),
+            ("+1555", "whatsapp:+1666", Err(Code::InvalidPayload)),
+            ("+1555", "sms:whatsapp:+1666", Err(Code::InvalidPayload)),
+            ("whatsapp:+1555", "sms:+1666", Err(Code::InvalidPayload)),
+            ("whatsapp:+1555", "messenger:1", Err(Code::InvalidPayload)),
+            ("", "+1666", Err(Code::BadRequest)),
+            ("+1555", "", Err(Code::BadRequest)),
+            ("+1555", "whatsapp:", Err(Code::BadRequest)),
+            ("+1555", "a\nb", Err(Code::BadRequest)),
+            ("+1555", &long, Err(Code::BadRequest)),
+            // No room's name would tell the two apart.
+            ("acme", "+1666", Err(Code::BadRequest)),
+        ] {
+            let conversation = Conversation::parse(line, contact);
+            let actual = conversation.as_ref().map(|it| it.room.as_str());
+            assert_eq!(
+                actual.map_err(|refusal| refusal.code),
+                expected,
+                "{line} {contact}"
+            );
+            if let Ok(it) = conversation {
+                assert_eq!(it.line.channel(), it.contact.channel());
+            }
+        }
+    }
+
+    #[test]
+    fn messages_go_to_numbers_short_codes_and_whatsapp_ids() {
+        for (line, contact, may) in [
+            ("+1555", "+15551234567", true),
+            ("+1555", "+12", true),
+            ("+1555", "+123456789012345", true),
+            ("+1555", "+1234567890123456", false),
+            ("+1555", "+1", false),
+            ("+1555", "+0555", false),
+            ("+1555", "+1٣", false),
+            ("+1555", "15551234567", false),
+            ("+1555", "123", true),
+            ("+1555", "12345678", true),
+            ("+1555", "12", false),
+            ("+1555", "123456789", false),
+            ("+1555", "ACME", false),
+            ("whatsapp:+1555", "+15551234567", true),
+            ("whatsapp:+1555", "US.ABC123xyz", true),
+            ("whatsapp:+1555", "USA.ABC", false),
+            ("whatsapp:+1555", "us.ABC", false),
+            ("whatsapp:+1555", "US.", false),
+            ("whatsapp:+1555", "US.A-B", false),
+            ("whatsapp:+1555", "123", false),
+            ("messenger:1", "anything at all", true),
+        ] {
+            let refusal = Conversation::parse(line, contact)
+                .unwrap()
+                .may_be_sent_to()
+                .err();
+            let expected = (!may).then_some(Code::BadRequest);
+            assert_eq!(
+                refusal.map(|refusal| refusal.code),
+                expected,
+                "{line} {contact}"
+            );
+        }
+    }
+
+    #[test]
+    fn twilio_is_told_where_to_report_if_it_can_reach_us() {
+        let room = RoomName::parse("sms:+1555:+1666").unwrap();
+        let path = "/webhooks/twilio/status?room=sms%3A%2B1555%3A%2B1666&id=a%20%26%C3%A9";
+        for (base, stand_in, expected) in [
+            ("https://dialtone.example", false, true),
+            ("https://dialtone.example/app", false, true),
+            ("http://203.0.113.7:8787", false, true),
+            ("http://localhost:8787", false, false),
+            ("http://127.0.0.1:8787", false, false),
+            ("http://[::1]:8787", false, false),
+            ("http://dialtone", false, false),
+            ("http://192.168.1.2", false, false),
+            ("http://localhost:8787", true, true),
+        ] {
+            let callback = status_callback(base, stand_in, &room, "a &é");
+            let expected = expected.then(|| format!("{base}{path}"));
+            assert_eq!(callback, expected, "{base} {stand_in}");
+        }
+    }
+
+    /// A line's queue holds these: changing it needs a migration.
+    #[test]
+    fn what_is_sent_is_pinned() {
+        let short = r#"{"room":"sms:+1:+2","id":"a","from":"+1","to":"+2"}"#;
+        let long = r#"{"room":"sms:+1:+2","id":"a","from":"+1","to":"+2","body":"hi","media":["https://a.com/x"],"callback":"https://b.com"}"#;
+        for json in [short, long] {
+            let outgoing: Outgoing = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::to_string(&outgoing).unwrap(), json);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_input_panics(
+            json in "\\PC{0,20}|\\{\"id\":\"a\",\"(body|media)\":(\"\\PC{0,9}\"|\\[\"\\PC{0,9}\"\\])\\}",
+            line in "(whatsapp:|sms:)?\\PC{0,12}",
+            contact in "(whatsapp:|sms:)?\\PC{0,12}",
+            base in "(https?://)?\\PC{0,12}",
+        ) {
+            let _ = Draft::parse(&json, Some(&contact));
+            if let Ok(it) = Conversation::parse(&line, &contact) {
+                let _ = it.may_be_sent_to();
+                let _ = status_callback(&base, false, &it.room, &json);
+                // The list's contact, in a path, is the same conversation.
+                let again = Conversation::parse(&it.line.line_key(), &it.contact.line_key());
+                prop_assert_eq!(again.map(|again| again.room), Ok(it.room));
+            }
+        }
+    }
+}

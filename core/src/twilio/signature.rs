@@ -512,6 +512,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::config::Config;
 
     const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
     const JSON: Option<&str> = Some("application/json; charset=utf-8");
@@ -519,6 +520,11 @@ mod tests {
 
     fn sign(token: &str, text: &str) -> String {
         let mac = Hmac::<Sha1>::new_from_slice(token.as_bytes()).unwrap();
+        STANDARD.encode(mac.chain_update(text).finalize().into_bytes())
+    }
+
+    fn sign_with_key(secret: &str, text: &str) -> String {
+        let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
         STANDARD.encode(mac.chain_update(text).finalize().into_bytes())
     }
 
@@ -822,6 +828,7 @@ mod tests {
                 Some(E::Malformed),
             ),
             (Some("é"), Some(E::Malformed)),
+            (Some(sign_with_key("t", URL).as_str()), Some(E::Malformed)),
             (
                 Some("AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
                 Some(E::Mismatch(URL.to_owned())),
@@ -836,6 +843,110 @@ mod tests {
                 expected,
                 "{header:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_shared_key_is_named_by_the_request_and_signs_instead_of_the_token() {
+        use SignatureError as E;
+        let keys = BTreeMap::from([
+            ("k1".to_owned(), Secret::new("one")),
+            ("k2".to_owned(), Secret::new("two")),
+        ]);
+        let secrets = Secrets {
+            tokens: vec!["t"],
+            keys: &keys,
+        };
+        let text = format!("{URL}aba");
+        let by_one = sign_with_key("one", &text);
+        let by_token = sign("t", &text);
+        let sha1_by_one = sign("one", &text);
+        let sha256_by_token = sign_with_key("t", &text);
+        let unknown = |settings: &str| Err(E::UnknownKey(settings.to_owned()));
+        let mismatch = || Err(E::Mismatch(URL.to_owned()));
+        for (settings, signature, expected) in [
+            (Some("key=k1,algorithm=HMAC_SHA256"), &by_one, Ok(())),
+            (Some("algorithm=HMAC_SHA256, key=k1"), &by_one, Ok(())),
+            (Some("key=k1"), &by_one, Ok(())),
+            // The algorithm is ours to know.
+            (Some("key=k1,algorithm=none"), &by_one, Ok(())),
+            (
+                Some("key=k1,algorithm=HMAC_SHA1"),
+                &sha1_by_one,
+                Err(E::Malformed),
+            ),
+            (Some("key=k2,algorithm=HMAC_SHA256"), &by_one, mismatch()),
+            (Some("key=k1,key=k2"), &by_one, Ok(())),
+            (Some("key=k2,key=k1"), &by_one, mismatch()),
+            (
+                Some("key=k3,algorithm=HMAC_SHA256"),
+                &by_one,
+                unknown("key=k3,algorithm=HMAC_SHA256"),
+            ),
+            (
+                Some("key=,algorithm=HMAC_SHA256"),
+                &by_one,
+                unknown("key=,algorithm=HMAC_SHA256"),
+            ),
+            (Some(""), &by_token, unknown("")),
+            (Some("nonsense"), &by_token, unknown("nonsense")),
+            // Never the token, where a key is named.
+            (
+                Some("key=k1,algorithm=HMAC_SHA1"),
+                &by_token,
+                Err(E::Malformed),
+            ),
+            (
+                Some("key=k1,algorithm=HMAC_SHA256"),
+                &sha256_by_token,
+                mismatch(),
+            ),
+            (Some("key=t"), &sha256_by_token, unknown("key=t")),
+            (None, &by_token, Ok(())),
+            (None, &by_one, Err(E::Malformed)),
+            (None, &sha1_by_one, mismatch()),
+        ] {
+            let request = WebhookRequest {
+                settings,
+                ..post(URL, "ab=a", signature)
+            };
+            assert_eq!(
+                verify(&request, None, &secrets),
+                expected,
+                "{settings:?} {signature}"
+            );
+        }
+        let request = WebhookRequest {
+            settings: Some("key=k1"),
+            ..post(URL, "ab=a", &by_one)
+        };
+        assert_eq!(verify(&request, None, &tokens(&["t"])), unknown("key=k1"));
+    }
+
+    #[test]
+    fn there_is_something_to_verify_with_or_there_is_not() {
+        let keys = r#"{"k":"s"}"#;
+        for (vars, expected) in [
+            (&[] as &[(&str, &str)], None),
+            (&[("TWILIO_AUTH_TOKEN_NEXT", "n")], None),
+            (&[("TWILIO_AUTH_TOKEN", "t")], Some((vec!["t"], 0))),
+            (
+                &[("TWILIO_AUTH_TOKEN", "t"), ("TWILIO_AUTH_TOKEN_NEXT", "n")],
+                Some((vec!["t", "n"], 0)),
+            ),
+            (&[("TWILIO_SIGNING_KEYS", keys)], Some((vec![], 1))),
+            (
+                &[("TWILIO_SIGNING_KEYS", keys), ("TWILIO_AUTH_TOKEN", "t")],
+                Some((vec!["t"], 1)),
+            ),
+        ] {
+            let var = |name: &str| {
+                let (_, value) = vars.iter().find(|(set, _)| *set == name)?;
+                Some((*value).to_owned())
+            };
+            let config = Config::read(var).unwrap().twilio;
+            let actual = Secrets::of(&config).map(|secrets| (secrets.tokens, secrets.keys.len()));
+            assert_eq!(actual, expected, "{vars:?}");
         }
     }
 
@@ -872,6 +983,7 @@ mod tests {
         let all = [
             E::Missing,
             E::Malformed,
+            E::UnknownKey("k".into()),
             E::BodyNotSigned,
             E::BodyHash,
             E::Mismatch("u".into()),
