@@ -51,7 +51,7 @@ describe("a status callback", { concurrency: 8, timeout: 60_000 }, () => {
     ["its code only at first", ["undelivered:30005", "undelivered"], ["undelivered:30005"]],
     ["words of next year's between", ["sent", "teleported", "partially_delivered", "receiving", "received", "unknown", "waiting", "delivered"], ["sent", "delivered"]],
   ]) {
-    test(`${what}: ${come.join(", ")} is told as ${expected.join(", ") || "nothing"}, in the conversation and on the line`, async () => {
+    test(`${what} moves a message forward, never back, and is told in the conversation and on the line`, async () => {
       const it = await atTwilio();
       for (const step of come) await callback(it.message, step);
       const [last, more] = parse(expected.at(-1) ?? "queued");

@@ -203,10 +203,11 @@ describe("what is unread", { concurrency: 6, timeout: 60_000 }, () => {
     assert.equal((await itemOf(line, contact)).unread, 2);
   });
 
-  test("is counted for each of one's lines; a service and an admin see every line", async () => {
+  test("is counted for each of one's lines, whether worked or granted; a service and an admin see every line", async () => {
     const [one, two, third, granted] = Array.from({ length: 4 }, newNumber);
+    const covered = `messenger:${one}`;
     const whatsapp = `whatsapp:${one}`;
-    const ann = { sub: `ann${one}`, rooms: [`line:${granted}`, "line:+1555*"] }; // a prefix lists nothing
+    const ann = { sub: `ann${one}`, rooms: [`line:${granted}`], rooms_read: [`line:${covered.slice(0, -1)}*`] };
     assert.deepEqual(await lines({ sub: `nobody${one}` }), {});
     await assign(server, one, ann.sub);
     await assign(server, whatsapp, ann.sub);
@@ -215,13 +216,14 @@ describe("what is unread", { concurrency: 6, timeout: 60_000 }, () => {
     for (let n = 0; n < 2; n++) await receive(server, whatsapp, `whatsapp:${newNumber()}`, "hello");
     await receive(server, third, newNumber(), "hello");
     await receive(server, granted, newNumber(), "hello");
-    assert.deepEqual(await lines(ann), { [one]: 1, [whatsapp]: 2, [two]: 0, [granted]: 1 });
+    await receive(server, covered, "messenger:100", "hello");
+    assert.deepEqual(await lines(ann), { [one]: 1, [whatsapp]: 2, [two]: 0, [granted]: 1, [covered]: 1 });
     for (const as of [ADMIN, SERVICE]) {
       const all = await lines(as);
       assert.deepEqual([one, whatsapp, two, third, granted].map((line) => all[line]), [1, 2, 0, 1, 1], as.role);
     }
     await call(server, "DELETE", lineUrl(two, `/assignees/${ann.sub}`), { as: SERVICE });
-    assert.deepEqual(Object.keys(await lines(ann)).sort(), [one, whatsapp, granted].sort());
+    assert.deepEqual(Object.keys(await lines(ann)).sort(), [one, whatsapp, granted, covered].sort());
     assert.ok(two in (await lines({ sub: "bob" })));
     refused(await call(server, "GET", "/api/lines"), 401, "unauthorized");
     refused(await call(server, "POST", "/api/lines", { as: ADMIN, body: {} }), 405, "method_not_allowed");

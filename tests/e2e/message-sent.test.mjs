@@ -21,7 +21,7 @@ const updates = async (room) => (await history(server, room)).messages.filter(({
 
 /** A line with two assignees, each with two windows, and a stranger. */
 async function scene(t, { line = newNumber(), contact = newNumber() } = {}) {
-  const [ann, bob, eve] = ["ann", "bob", "eve"].map((name) => ({ sub: `${name}-${++users}` }));
+  const [ann, bob, stranger] = ["ann", "bob", "eve"].map((name) => ({ sub: `${name}-${++users}` }));
   await assign(server, line, ann.sub, bob.sub);
   const room = `sms:${line}:${contact}`;
   const screens = {
@@ -29,20 +29,20 @@ async function scene(t, { line = newNumber(), contact = newNumber() } = {}) {
     ann2: await enter(t, server, room, ann),
     bob1: await ioConnected(t, server, bob),
     bob2: await enter(t, server, `line:${line}`, bob),
-    eve: await ioConnected(t, server, eve),
+    eve: await ioConnected(t, server, stranger),
     plain: await join(t, server, room, bob),
   };
   assert.equal((await screens.bob2.ask("join", { room })).ok, true);
   const { ann1, ann2, bob1, bob2, plain } = screens;
   const caught = () =>
-    caughtUp(server, { [room]: [ann2, bob2, plain], [`line:${line}`]: [bob2], [`user:${ann.sub}`]: [ann1, ann2], [`user:${bob.sub}`]: [bob1, bob2], [`user:${eve.sub}`]: [screens.eve] });
+    caughtUp(server, { [room]: [ann2, bob2, plain], [`line:${line}`]: [bob2], [`user:${ann.sub}`]: [ann1, ann2], [`user:${bob.sub}`]: [bob1, bob2], [`user:${stranger.sub}`]: [screens.eve] });
   /** Everyone but the stranger has heard exactly these. */
   const heard = async (expected) => {
     await caught();
     for (const [name, client] of Object.entries(screens)) assert.deepEqual(bodies(client), name === "eve" ? [] : expected, name);
   };
   const data = { phoneNumberId: line, to: contact, timestamp: TIMESTAMP };
-  return { line, contact, room, ann, bob, eve, ...screens, heard, data };
+  return { line, contact, room, ann, stranger, ...screens, heard, data };
 }
 
 describe("message_sent", { concurrency: 4, timeout: 60_000 }, () => {
@@ -101,8 +101,8 @@ describe("message_sent", { concurrency: 4, timeout: 60_000 }, () => {
   });
 
   test("where one may not send, or of what is no line, comes back to one's own windows alone", async (t) => {
-    const { line, contact, room, eve, data, ...screens } = await scene(t);
-    const tab = await ioConnected(t, server, eve);
+    const { line, contact, room, stranger, data, ...screens } = await scene(t);
+    const tab = await ioConnected(t, server, stranger);
     const reader = await ioConnected(t, server, { sub: `reader-${++users}`, rooms_read: [`line:${line}`, room] });
     const foreign = [{ ...data, body: "one" }, { ...data, phoneNumberId: "line-1", to: "somebody", body: "two" }, { to: contact, body: "three" }];
     for (const sent of foreign) assert.equal((await tab.ask("message_sent", sent)).ok, true, JSON.stringify(sent));
@@ -114,7 +114,7 @@ describe("message_sent", { concurrency: 4, timeout: 60_000 }, () => {
     await caughtUp(server, { [room]: [screens.ann2, screens.bob2, screens.plain], [`line:${line}`]: [screens.bob2] });
     for (const name of ["ann1", "ann2", "bob1", "bob2", "plain"]) assert.deepEqual(bodies(screens[name]), [], name);
     assert.deepEqual([await updates(room), await conversations(server, line), await thread(server, line, contact)], [[], [], []]);
-    assert.equal((await updates(`user:${eve.sub}`)).length, 3);
+    assert.equal((await updates(`user:${stranger.sub}`)).length, 3);
   });
 
   test("of the wrong shape is refused as before", async (t) => {

@@ -25,17 +25,18 @@ const bodies = (requests) => requests.map(({ form }) => form.Body);
 describe("a message is accepted", { concurrency: 6, timeout: 120_000 }, () => {
   test("by its 202 it is in the conversation's, the line's and its people's own rooms; Twilio gets it once, as its API wants it", async () => {
     const [line, contact, body] = [newNumber(), newNumber(), "Grüße & <b>1+1=2</b> 👍\nline two"];
-    await assign(server, line, "ann", "bob");
+    const [ann, bob] = [`ann${line}`, `bob${line}`];
+    await assign(server, line, ann, bob);
     const began = Date.now();
-    const answer = await send(server, line, contact, { id: "m 1/ä", body, unknown: ["field"] }, { as: { sub: "ann" } });
+    const answer = await send(server, line, contact, { id: "m 1/ä", body, unknown: ["field"] }, { as: { sub: ann } });
     const answered = Date.now();
-    const found = await Promise.all([`sms:${line}:${contact}`, `line:${line}`, "user:ann", "user:bob"].map((room) => updates(room)));
+    const found = await Promise.all([`sms:${line}:${contact}`, `line:${line}`, `user:${ann}`, `user:${bob}`].map((room) => updates(room)));
     assert.deepEqual([answer.status, answer.body], [202, { id: "m 1/ä", status: "queued", segments: 1 }]);
     const [[message]] = found;
     const { timestamp } = message.data;
-    const data = { id: "m 1/ä", phoneNumberId: line, from: line, to: contact, body, media: [], direction: "outbound", status: "queued", segments: 1, channel: "sms", timestamp, userId: "ann" };
+    const data = { id: "m 1/ä", phoneNumberId: line, from: line, to: contact, body, media: [], direction: "outbound", status: "queued", segments: 1, channel: "sms", timestamp, userId: ann };
     for (const messages of found) assert.deepEqual(messages.map((one) => one.data), [data]);
-    assert.equal(message.sender, "ann");
+    assert.equal(message.sender, ann);
     assert.ok(Date.parse(timestamp) >= began - 1_000 && Date.parse(timestamp) <= answered + 1_000 && timestamp.endsWith("Z"), timestamp);
 
     const { messageSid } = await messageOf(server, line, contact, "m 1/ä", named);
@@ -320,7 +321,7 @@ describe("a line sends", { concurrency: 6, timeout: 120_000 }, () => {
       api.add({ ...like, date_created: date, date_updated: date });
       api.add({ ...like, direction: "inbound" });
       api.add({ ...like, media: ["https://example.com/a.png"] });
-      api.add({ ...like, body: "the same " });
+      api.add({ ...like, body: "the Same" });
       await accepted(server, line, contact, { id: "m-1", body: "the same" });
       await messageOf(server, line, contact, "m-1", named);
       api.next(line, cuts(false));
