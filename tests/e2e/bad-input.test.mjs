@@ -154,7 +154,7 @@ describe("frames", { concurrency: 3, timeout: 120_000 }, () => {
     for (const [kind, events] of [
       ["chat", ["new_message", "user_joined", "user_left", "joined_chat", "left_chat", "notification:received"]],
       ["user", ["new_message", "message_updated", "message_status"]],
-      ["line", ["new_message", "message_status", "conversation_updated", "conversation_assigned"]],
+      ["line", ["new_message", "message_updated", "message_status", "conversation_updated", "conversation_assigned"]],
     ]) {
       const client = await join(t, server, `${kind}:eve`, { ...PERSON("eve"), rooms: ["*"] });
       for (const event of events) assert.equal((await client.ask(event, {})).error?.code, "invalid_payload", `${kind}: ${event}`);

@@ -15,6 +15,9 @@ import { io as connect48 } from "socket.io-client";
 import { io as connect44 } from "socket.io-client-4-4";
 import WebSocket from "ws";
 import { node22, ROOT } from "../tools/tools.mjs";
+import { TwilioApi } from "../tools/twilio-api.mjs";
+
+const { getExpectedTwilioSignature } = createRequire(import.meta.url)("twilio/lib/webhooks/webhooks");
 
 export const JWT_SECRET = "an-end-to-end-test-secret-of-more-than-32-bytes";
 export const ACCOUNT_SID = `AC${"0123456789abcdef".repeat(2)}`;
@@ -415,7 +418,7 @@ function engineQuery(transport, query) {
 
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-// ── Twilio, history, crashes ─────────────────────────────────────────────────────────────────────
+// ── Twilio, history ──────────────────────────────────────────────────────────────────────────────
 
 export const INBOUND = "/webhooks/twilio/inbound";
 export const LINE = "+15550100002";
@@ -424,15 +427,21 @@ export const messageSid = () => `SM${randomBytes(16).toString("hex")}`;
 
 /**
  * An inbound message as Twilio posts it, signed by npm `twilio`; `fields` win over the defaults, `undefined` leaves one
- * out. `base` is the origin that is signed, `tamper` changes `{body, headers}` after signing.
+ * out. Options as `webhook`'s, and `path`.
  */
-export async function inbound(server, fields = {}, { authToken = AUTH_TOKEN, path: route = INBOUND, base = server.url, tamper } = {}) {
-  const { getExpectedTwilioSignature } = createRequire(import.meta.url)("twilio/lib/webhooks/webhooks");
-  const all = { AccountSid: ACCOUNT_SID, MessageSid: messageSid(), From: CONTACT, To: LINE, Body: "hello", NumMedia: "0", ...fields };
-  const params = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+export function inbound(server, fields = {}, { path: route = INBOUND, ...options } = {}) {
+  return webhook(server, route, { AccountSid: ACCOUNT_SID, MessageSid: messageSid(), From: CONTACT, To: LINE, Body: "hello", NumMedia: "0", ...fields }, options);
+}
+
+/**
+ * A webhook of Twilio's with these form fields (`undefined` leaves one out), signed by npm `twilio`. `base` is the origin
+ * that is signed, `signed` the URL, `tamper` changes `{body, headers}` after signing.
+ */
+export async function webhook(server, route, fields, { authToken = AUTH_TOKEN, base = server.url, signed = base + route, tamper } = {}) {
+  const params = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const headers = {
     "content-type": "application/x-www-form-urlencoded",
-    "x-twilio-signature": getExpectedTwilioSignature(authToken, base + route, params),
+    "x-twilio-signature": getExpectedTwilioSignature(authToken, signed, params),
   };
   const request = { body: new URLSearchParams(params).toString(), headers };
   tamper?.(request);
@@ -450,6 +459,98 @@ export async function history(server, room) {
     if (body.messages.length === 0) return { ...body, messages };
   }
 }
+
+/** The data of a room's `new_message`s, oldest first. */
+export const received = async (server, room) => (await history(server, room)).messages.filter(({ event }) => event === "new_message").map(({ data }) => data);
+
+// ── Phone lines ──────────────────────────────────────────────────────────────────────────────────
+
+let numbers = 0;
+/** A phone number that no other test of the file has. */
+export const newNumber = () => `+1555${1_000_000 + ++numbers}`;
+
+/** A stand-in for Twilio's REST API, and a server that uses it. Both end when `t` is over. */
+export async function serveWithTwilio(t, { vars, ...options } = {}) {
+  const api = await TwilioApi.start({ accountSid: ACCOUNT_SID, authToken: AUTH_TOKEN });
+  t.after(() => api.close());
+  const server = await serve(t, { vars: { TWILIO_API_BASE: api.url, ...vars }, ...options });
+  return { api, server };
+}
+
+export const lineUrl = (line, rest = "") => `/api/lines/${encodeURIComponent(line)}${rest}`;
+export const conversationUrl = (line, contact, rest = "") => `${lineUrl(line, "/conversations/")}${encodeURIComponent(contact)}${rest}`;
+
+/** Makes these users a line's assignees. */
+export async function assign(server, line, ...users) {
+  for (const user of users) {
+    const { status, body } = await call(server, "PUT", lineUrl(line, `/assignees/${user}`), { as: SERVICE });
+    assert.equal(status, 200, JSON.stringify(body));
+  }
+}
+
+/** A message to a contact. */
+export const send = (server, line, contact, body, { as = ADMIN, ...options } = {}) => call(server, "POST", conversationUrl(line, contact, "/messages"), { as, body, ...options });
+
+/** The same, and it is accepted: gives the answer's body. */
+export async function accepted(server, line, contact, body, options) {
+  const answer = await send(server, line, contact, body, options);
+  assert.equal(answer.status, 202, `${JSON.stringify(body).slice(0, 300)}: ${JSON.stringify(answer.body)}`);
+  return answer.body;
+}
+
+/** An inbound message to a line, and it is taken. */
+export async function receive(server, line, contact, Body, fields) {
+  const posted = await inbound(server, { To: line, From: contact, Body, ...fields });
+  assert.equal(posted.status, 200, JSON.stringify(posted.body));
+  return posted.params.MessageSid;
+}
+
+/** A line's conversations, of all pages, `limit` a page. */
+export async function conversations(server, line, { as = ADMIN, limit = 200 } = {}) {
+  const all = [];
+  for (let cursor; ; ) {
+    const query = new URLSearchParams({ limit, ...(cursor && { cursor }) });
+    const { status, body } = await call(server, "GET", lineUrl(line, `/conversations?${query}`), { as });
+    assert.equal(status, 200, JSON.stringify(body));
+    all.push(...body.conversations);
+    if (!(cursor = body.cursor)) return all;
+  }
+}
+
+/** A conversation's messages, as `GET …/messages` shows them. */
+export async function thread(server, line, contact, { as = ADMIN, query = "?limit=200" } = {}) {
+  const { status, body } = await call(server, "GET", conversationUrl(line, contact, `/messages${query}`), { as });
+  assert.equal(status, 200, JSON.stringify(body));
+  return body.messages;
+}
+
+/** A message that was sent, as `GET …/messages` shows it now; with `wanted`, a status or a question, once it is that. */
+export async function messageOf(server, line, contact, id, wanted = () => true, ms = 10_000) {
+  const isWanted = typeof wanted === "function" ? wanted : ({ status }) => status === wanted;
+  for (const end = Date.now() + ms; ; await sleep(50)) {
+    const found = (await thread(server, line, contact)).find(({ data }) => data.id === id)?.data;
+    if (found && isWanted(found)) return found;
+    assert.ok(Date.now() < end, `not within ${ms} ms: ${id} is ${wanted}, but ${JSON.stringify(found)}`);
+  }
+}
+
+/** The `message_status`es of a message that a room was told, oldest first. */
+export const statusesOf = async (server, room, id) => (await history(server, room)).messages.filter(({ event, data }) => event === "message_status" && data.id === id).map(({ data }) => data);
+
+/** The data of every such event so far, on a Socket.IO client or a plain WebSocket. */
+export const heardOf = (client, event) => (client instanceof Client ? client.frames.filter((frame) => frame.event === event).map(({ data }) => data) : client.all(event));
+
+let marks = 0;
+/** What these rooms were told until now has come to the clients that are in them: `{room: [client…]}`. */
+export async function caughtUp(server, clients) {
+  for (const [room, there] of Object.entries(clients)) {
+    const mark = `mark-${++marks}`;
+    await emitted(server, { room, event: "mark", data: mark });
+    for (const client of there) await (client instanceof Client ? client.frame(({ data }) => data === mark) : client.event("mark", (data) => data === mark));
+  }
+}
+
+// ── Crashes ──────────────────────────────────────────────────────────────────────────────────────
 
 /** Kills workerd itself, at once: `kill9` kills its parent, and the guard does the rest some milliseconds later. */
 export async function crash(server) {

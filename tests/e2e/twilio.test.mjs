@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { after, test } from "node:test";
 import { ROOT } from "../tools/tools.mjs";
 import { judge, requests } from "../vectors/twilio-requests.mjs";
-import { ACCOUNT_SID, ADMIN, AUTH_TOKEN, call, Client, closedByServer, CONTACT, eventually, history, INBOUND, inbound, join, LINE, messageSid, serve, SERVICE, token } from "./harness.mjs";
+import { ACCOUNT_SID, ADMIN, AUTH_TOKEN, call, Client, closedByServer, CONTACT, eventually, history, INBOUND, inbound, join, LINE, messageSid, received, serve, SERVICE, token } from "./harness.mjs";
 
 const twilio = createRequire(import.meta.url)("twilio/lib/webhooks/webhooks");
 
@@ -32,7 +32,7 @@ const assign = async (line, user) => {
 };
 
 const newMessages = (client) => client.frames.filter((frame) => frame.event === "new_message");
-const sids = async (room) => (await history(server, room)).messages.map(({ data }) => data.messageSid);
+const sids = async (room) => (await received(server, room)).map(({ messageSid: sid }) => sid);
 
 function assertAccepted({ status, headers, body }) {
   assert.deepEqual([status, headers.get("content-type").split(";")[0], body], [200, "text/xml", "<Response/>"]);
@@ -140,7 +140,7 @@ test("MMS, WhatsApp, short codes and names are addressed and described as the co
     const common = { phoneNumberId: line, from: CONTACT, to: line, body: "hello", direction: "inbound", messageSid: posted.params.MessageSid, media: [], channel: "sms" };
     assert.deepEqual(messages[0].data, { ...common, timestamp: messages[0].data.timestamp, ...data }, what);
   }
-  const onLine = async (address) => (await history(server, `line:${address}`)).messages.map(({ data }) => data.from);
+  const onLine = async (address) => (await received(server, `line:${address}`)).map(({ from }) => from);
   assert.deepEqual(await onLine(line), [CONTACT, "+15550100003", "12345", "ACME", "+15550100004"]);
   assert.deepEqual(await onLine(whatsapp), [CONTACT, "US.ABC123XYZ"]);
 });
