@@ -6,7 +6,7 @@ import * as path from "node:path";
 import { describe, test } from "node:test";
 import { findSchemathesis, schemathesisHint } from "../tools/schemathesis.mjs";
 import { ROOT, run, toolEnv } from "../tools/tools.mjs";
-import { call, persistDir, serve, SERVICE, token } from "./harness.mjs";
+import { call, persistDir, serve, serveWithTwilio, SERVICE, token } from "./harness.mjs";
 
 const SCHEMATHESIS = findSchemathesis();
 const CONFIG = path.join(ROOT, "tests/e2e/schemathesis.toml");
@@ -30,6 +30,10 @@ async function fill(server) {
     const { status } = await call(server, "POST", template.replace(/{.+}/, name), { as, body });
     assert.equal(status, 200, template);
   }
+  const template = "/api/lines/{number}/conversations/{contact}/messages";
+  const { text } = paths[template].post.requestBody.content["application/json"].examples;
+  const [line, contact] = ["+15550100002", "+15550100001"].map(encodeURIComponent);
+  assert.equal((await call(server, "POST", template.replace("{number}", line).replace("{contact}", contact), { as, body: text.value })).status, 202);
   const message = { event: "send_message", data: { message: "hello" } };
   assert.equal((await call(server, "POST", "/rooms/chat:42/events", { as, body: message })).status, 200);
 }
@@ -41,7 +45,7 @@ describe("Schemathesis", { concurrency: 2 }, () => {
     ["a customer", { sub: "ann", role: "customer", rooms: ["*"] }],
   ]) {
     test(`what the document says is true for ${who}`, options, async (t) => {
-      const server = await serve(t);
+      const server = (await serveWithTwilio(t)).server;
       await fill(server);
       const args = ["--config-file", CONFIG, "--no-color", "run", `${server.url}/openapi.json`, "--header", `Authorization:Bearer ${token(claims)}`];
       const { code, stdout, stderr } = await run(SCHEMATHESIS, args, {
