@@ -547,7 +547,7 @@ impl Object {
         self.admit(sql, caller)
     }
 
-    /// Whether somebody may change what is here.
+    /// The same, if the one who asks may.
     pub(super) fn assign_by(
         &mut self,
         sql: &dyn Sql,
