@@ -120,7 +120,9 @@ fn door(
         .map_err(Refusal::from)?;
     let knows = engine_io::knows_recovery(
         query(request, "recovery").as_deref(),
-        header(request, "origin").as_deref(),
+        header(request, "origin")
+            .or_else(|| header(request, "sec-fetch-site"))
+            .as_deref(),
         header(request, "user-agent").as_deref(),
     );
     Ok(Door {

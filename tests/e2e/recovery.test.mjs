@@ -312,6 +312,7 @@ describe("connection state recovery", { concurrency: 8, timeout: 120_000 }, () =
     for (const [what, offered, headers, query] of [
       ["no User-Agent", true, {}, {}],
       ["Node's polling", true, { "user-agent": "node-XMLHttpRequest" }, {}],
+      ["a browser's GET to its page's own origin", true, { "user-agent": "Mozilla/5.0", "sec-fetch-site": "same-origin" }, {}],
       ["a browser", true, { "user-agent": "Mozilla/5.0", origin: "https://app.example" }, {}],
       ["Python", false, python, {}],
       ["Swift", false, { "user-agent": "App/1 CFNetwork/1 Darwin/1" }, {}],

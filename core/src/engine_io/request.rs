@@ -39,13 +39,19 @@ pub fn check_request(request: &RequestLine<'_>) -> Result<Method, Error> {
 }
 
 /// Whether a client knows connection state recovery (CONTRACT "Recovery"): browsers and Node's
-/// client do; others would take the offset for an argument, unless they ask.
-pub fn knows_recovery(asked: Option<&str>, origin: Option<&str>, user_agent: Option<&str>) -> bool {
+/// client do; others would take the offset for an argument, unless they ask. `browser` is a header
+/// that only browsers send: `Origin`, or `Sec-Fetch-Site`, for a GET to a page's own origin has no
+/// `Origin`.
+pub fn knows_recovery(
+    asked: Option<&str>,
+    browser: Option<&str>,
+    user_agent: Option<&str>,
+) -> bool {
     match asked {
         Some("1") => true,
         Some("0") => false,
         _ => {
-            origin.is_some()
+            browser.is_some()
                 || user_agent
                     .is_none_or(|agent| agent.is_empty() || agent.contains("node-XMLHttpRequest"))
         }
