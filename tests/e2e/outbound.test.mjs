@@ -173,13 +173,15 @@ describe("a message is accepted", { concurrency: 6, timeout: 120_000 }, () => {
       ["x".repeat(1_600), 11],
       ["👍".repeat(1_600), undefined],
     ];
-    const alphabets = ["abc XYZ019@£_\n", "a€[]{}^~|\\", "aéçł—", "日本語テキスト", "a👍🏽👩‍👧é", "e\u0301a\u0308"].map((letters) => [...letters]);
+    // Emoji are whole: of a skin tone or a joiner after no emoji the calculator's Unicode, 10.0, has its own opinion.
+    const emoji = ["a", "é", "ł", "👍", "👍🏽", "👩‍👧", "👩‍👩‍👧‍👦", "❤️"];
+    const alphabets = ["abc XYZ019@£_\n", "a€[]{}^~|\\", "aéçł—", "日本語テキスト", "e\u0301a\u0308ж", emoji].map((letters) => [...letters]);
     const random = (list) => list[Math.floor(Math.random() * list.length)];
     const made = Array.from({ length: 150 }, () => {
       const [letters, most] = [random(alphabets), random([70, 165, 310, 800])];
       return Array.from({ length: 1 + Math.floor(Math.random() * most) }, () => random(letters)).join("");
     });
-    const texts = [...table, ...made.filter((text) => text.trim()).map((text) => [text, undefined])];
+    const texts = [...table, ...made.filter((text) => text.trim() && [...text].length <= 1_600).map((text) => [text, undefined])];
     for (const [at, [body, expected]] of texts.entries()) {
       const oracle = new SegmentedMessage(body, "auto").segmentsCount;
       if (expected !== undefined) assert.equal(oracle, expected, `the table's ${JSON.stringify(body.slice(0, 40))}`);
