@@ -34,10 +34,7 @@ export function serve({ port, persist, vars = [], buildDir = "build", publicDir 
     removeDir();
     throw error;
   }
-  // Ends workerd and removes `dir` when this process is killed and cannot do it.
-  const guard = spawn(process.execPath, [join(HERE, "guard.mjs"), String(child.pid), dir], { stdio: ["pipe", "ignore", "ignore"] });
-  guard.on("error", () => {});
-  guard.stdin.on("error", () => {});
+  const guard = guarded(child, "SIGKILL", dir);
 
   reportListening(child.stdio[3], onListening);
 
@@ -70,6 +67,14 @@ export function serve({ port, persist, vars = [], buildDir = "build", publicDir 
   });
 }
 
+/** Something that ends `child` and removes `dir` when this process is killed and cannot do it. To be killed when `child` has ended. */
+export function guarded(child, signal, dir = "") {
+  const guard = spawn(process.execPath, [join(HERE, "guard.mjs"), String(child.pid), signal, dir], { stdio: ["pipe", "ignore", "ignore"] });
+  guard.on("error", () => {});
+  guard.stdin.on("error", () => {});
+  return guard;
+}
+
 /** Everything that workerd reads is copied, but the page's files: a build while it runs changes nothing under it. */
 function writeConfig({ dir, port, persist, vars, buildDir, publicDir }) {
   const storageDir = persist ? resolve(persist) : join(dir, "storage");
@@ -100,7 +105,7 @@ function reportListening(control, onListening) {
  * Under npm, the command is npm's process: when it is killed, this one is to end as well. (package.json says
  * `exec node`, so that no shell is between the two, which would also keep SIGTERM to itself.)
  */
-function npmIsGone(stop) {
+export function npmIsGone(stop) {
   if (!process.env.npm_lifecycle_event) return undefined;
   const parent = process.ppid;
   const watch = setInterval(() => process.ppid !== parent && (clearInterval(watch), stop()), PARENT_POLL_INTERVAL_MS);

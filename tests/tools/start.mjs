@@ -7,7 +7,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./build.mjs";
-import { devPublic, Simulator } from "./simulate.mjs";
+import { guarded, npmIsGone } from "./serve.mjs";
 import { Complaint, main, node22, readDevVars, ROOT, run, wrangler } from "./tools.mjs";
 
 const PORT = "8787";
@@ -17,6 +17,7 @@ const POLL_INTERVAL_MS = 100;
 
 main(import.meta.url, async (args) => {
   await build();
+  const { devPublic, Simulator } = await import("./simulate.mjs"); // needs npm packages, which are there only now
   const port = valueOf(args, "--port") ?? PORT;
   const page = `http://127.0.0.1:${port}`;
   const vars = { ...readDevVars(), ...varsOf(args) };
@@ -52,14 +53,28 @@ class WranglerDev {
   constructor(url) {
     this.url = url;
     for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => (this.#stopped = true));
+    process.on("SIGHUP", () => this.#stop());
+  }
+
+  #stop() {
+    this.#stopped = true;
+    this.#child?.kill("SIGTERM");
   }
 
   /** Resolves with the exit code, once it has ended by itself or by a signal to us. */
   async run(args) {
-    for (;;) {
-      this.#again = false;
-      const { code } = await run(node22(), [wrangler(), "dev", ...args], { allowFailure: true, onSpawn: (child) => (this.#child = child) });
-      if (!this.#again || this.#stopped) return code;
+    const watch = npmIsGone(() => this.#stop());
+    try {
+      for (;;) {
+        this.#again = false;
+        let guard;
+        const onSpawn = (child) => ((this.#child = child), (guard = guarded(child, "SIGTERM")));
+        const { code } = await run(node22(), [wrangler(), "dev", ...args], { allowFailure: true, onSpawn });
+        guard.kill("SIGKILL");
+        if (!this.#again || this.#stopped) return code;
+      }
+    } finally {
+      clearInterval(watch);
     }
   }
 
