@@ -14,8 +14,7 @@ const RETRY_SEND_MS = 3_000;
 /** What is unread comes right after one subscribed: no news, no toasts. */
 const OLD_NEWS_MS = 1_500;
 /** A line that got its first message, or that one was assigned to, is told by nobody to those who do not work it. */
-const LOOK_FOR_LINES_MS = 20_000;
-const LOOK_FOR_FIRST_LINE_MS = 3_000;
+const LOOK_FOR_LINES_MS = { first: 2_000, factor: 1.25, most: 20_000 };
 
 const REFUSALS = {
   opted_out: 'This contact has opted out of messages from this line.',
@@ -116,12 +115,14 @@ export function createActions({ store, api, live, storage, toast, session }) {
   }
 
   function standing(connection) {
-    if (connection.name === 'connected' && state.connection.name !== 'connected') connection = { ...connection, detail: '' };
-    if (connection.name !== 'connected' && state.connection.name === 'connected') {
+    const isOne = connection.name === 'connected';
+    const wasOne = state.connection.name === 'connected';
+    if (wasOne && !isOne) {
       store.forgetPresence();
       typingAt = 0;
     }
-    store.set({ connection });
+    // What came back with this connection is said for as long as it lasts.
+    store.set({ connection: isOne && wasOne ? { ...connection, detail: state.connection.detail } : connection });
   }
 
   function back({ ms, recovered, missed }) {
@@ -173,9 +174,10 @@ export function createActions({ store, api, live, storage, toast, session }) {
     }
   }
 
-  function lookForLines() {
+  function lookForLines(waitMs = LOOK_FOR_LINES_MS.first) {
     if (live.isConnected('/') && !document.hidden) loadLines();
-    setTimeout(lookForLines, state.lines.size === 0 ? LOOK_FOR_FIRST_LINE_MS : LOOK_FOR_LINES_MS);
+    else waitMs = LOOK_FOR_LINES_MS.first;
+    setTimeout(lookForLines, waitMs, Math.min(LOOK_FOR_LINES_MS.most, waitMs * LOOK_FOR_LINES_MS.factor));
   }
 
   // ── Rooms ──
@@ -279,6 +281,7 @@ export function createActions({ store, api, live, storage, toast, session }) {
     store.setThread(room, { loading: 'older' });
     try {
       store.putPage(room, await api.history(placeOf(room), { before: thread.first }), 'older');
+      if (!thread.loaded) catchUp(room);
     } catch (error) {
       store.setThread(room, { loading: '', problem: wordsOf(error) });
     }

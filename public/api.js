@@ -15,12 +15,8 @@ export class ApiError extends Error {
   }
 }
 
-/**
- * @param {object} options
- * @param {() => string | null} options.token
- * @param {(error: ApiError) => void} options.refused  told of each 401
- */
-export function createApi({ token, refused }) {
+/** @param {{ token: () => string | null }} options */
+export function createApi({ token }) {
   async function request(method, path, body) {
     const headers = { Authorization: `Bearer ${token()}` };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -34,9 +30,7 @@ export function createApi({ token, refused }) {
       throw new ApiError({ code: 'no_answer', detail: 'The server gave no answer.', status: 0 });
     }
     if (response.ok) return response;
-    const error = await problemOf(response);
-    if (error.status === 401) refused(error);
-    throw error;
+    throw await problemOf(response);
   }
 
   const json = async (...args) => (await request(...args)).json();

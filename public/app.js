@@ -34,7 +34,7 @@ const session = {
 const store = createStore(changed);
 const { state } = store;
 const toast = createToasts();
-const api = createApi({ token: () => token, refused: () => {} });
+const api = createApi({ token: () => token });
 export const live = createLive({
   standing: (standing) => actions.standing(standing),
   connected: (namespace) => actions.connected(namespace),

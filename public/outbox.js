@@ -20,10 +20,11 @@
 
 /** A queue that long is no longer somebody's typing. */
 const WAITING_MAX = 500;
+const UNFORESEEN_MS = 5_000;
 
 /**
  * @param {object} options
- * @param {(item: Waiting) => Promise<Outcome>} options.deliver  never rejects
+ * @param {(item: Waiting) => Promise<Outcome>} options.deliver
  * @param {() => boolean} options.mayDeliver  whether there is a connection
  * @param {() => void} options.changed
  * @param {Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>} [options.storage]
@@ -99,7 +100,7 @@ export function createOutbox({ deliver, mayDeliver, changed, storage, later = se
     const owner = key;
     busy.add(room);
     mark(item.id, { sending: true });
-    const outcome = await deliver(item);
+    const outcome = await deliver(item).catch(() => ({ later: true, afterMs: UNFORESEEN_MS }));
     busy.delete(room);
     if (owner !== key) return;
     if (outcome.accepted) {

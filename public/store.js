@@ -91,7 +91,7 @@ export function createStore(changed) {
     expiresAt: null,
     /** See live.js. */
     connection: { name: 'offline', detail: '', retryAt: null },
-    /** @type {Map<string, { number: string, unread: number, loaded: boolean, problem: string }>} */
+    /** `isNamed`: it was opened by name. @type {Map<string, { number: string, unread: number, loaded: boolean, problem: string, isNamed?: boolean }>} */
     lines: new Map(),
     linesLoaded: false,
     linesProblem: '',
@@ -130,10 +130,7 @@ export function createStore(changed) {
 
   function setLines(lines) {
     const next = new Map();
-    for (const { number, unread } of lines) {
-      const known = state.lines.get(number);
-      next.set(number, { loaded: false, problem: '', ...known, number, unread });
-    }
+    for (const line of lines) next.set(line.number, { loaded: false, problem: '', ...state.lines.get(line.number), ...line });
     for (const [room, conversation] of state.conversations) {
       if (!next.has(conversation.line)) forget(room);
     }
@@ -254,20 +251,19 @@ export function createStore(changed) {
   }
 
   /**
-   * A page of the history. Another epoch than before means that the room has begun anew: what was shown is gone.
+   * A page of the history. Another epoch than before means that the room has begun anew: what was shown is gone, and the
+   * thread is not `loaded` until its newest page is there.
    * @param {{ epoch: string, offset: number, messages: object[] }} page
    * @param {'newest' | 'older' | 'newer'} which
    */
   function putPage(room, page, which) {
     const found = thread(room);
     if (found.epoch !== null && found.epoch !== page.epoch) {
-      Object.assign(found, { messages: [], byKey: new Map(), first: 0, last: 0, loaded: false });
+      Object.assign(found, { messages: [], byKey: new Map(), epoch: null, first: 0, last: 0, loaded: false });
+      // It was asked for by offsets of what is gone.
+      if (which !== 'newest') return setThread(room, { loading: '' });
     }
-    // The newest page of a thread that was away for longer than that leaves a gap: what is older is loaded again.
     const offsets = page.messages.map(({ offset }) => offset);
-    if (which === 'newest' && found.loaded && offsets[0] > found.last + 1) {
-      Object.assign(found, { messages: [], byKey: new Map(), first: 0, last: 0 });
-    }
     const place = placeOf(room);
     for (const frame of page.messages) merge(found, messageOf(place, frame, isMe));
     found.messages.sort(inOrder);
@@ -318,11 +314,12 @@ export function createStore(changed) {
   /** One's own message was taken: it is shown even if the event about it is late. */
   function accepted({ id, room, body, media = [], at }, { status, offset, messageId }) {
     const { kind } = placeOf(room);
-    const message = { direction: 'out', event: 'message', body, author: state.me.id, at, offset: offset ?? null, id, media: media.map((url) => ({ url })) };
+    const message = { direction: 'out', event: 'message', body, author: state.me.id, at, offset: null, id, media: media.map((url) => ({ url })) };
     if (kind === 'sms') {
       if (!state.threads.get(room)?.byKey.has(`out:${id}`)) putMessage(room, { ...message, key: `out:${id}`, status });
     } else {
-      putMessage(room, { ...message, key: kind === 'chat' ? `chat:${messageId}` : `at:${offset}` });
+      // A chat's others have no offset while they are new, so that one's own must have none.
+      putMessage(room, kind === 'chat' ? { ...message, key: `chat:${messageId}` } : { ...message, key: `at:${offset}`, offset });
     }
   }
 

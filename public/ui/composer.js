@@ -1,5 +1,6 @@
 // Writing: the field, what it counts to, and why it may be closed.
 
+import { placeOf } from '../store.js';
 import { count, countSegments } from '../text.js';
 import { h, icon, setAttribute, setHidden, setText } from './dom.js';
 
@@ -63,7 +64,7 @@ export function createComposer({ store, actions }) {
     fit();
     if (field.value) actions.typing(room);
     else actions.stopTyping();
-    store.set({});
+    countText(placeOf(room));
   }
 
   function submit(event) {

@@ -34,7 +34,7 @@ export function setHidden(element, hidden) {
 
 /**
  * The children of `parent` become one element for each item, in order. An element is made anew when what `signature` says
- * of its item has changed, and is else left alone, with its focus.
+ * of its item has changed; the focus stays.
  */
 export function keyed(parent, items, keyOf, signature, make) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
@@ -46,7 +46,9 @@ export function keyed(parent, items, keyOf, signature, make) {
     if (child && child.dataset.sign !== sign) {
       const fresh = make(item);
       if (next === child) next = fresh;
+      const hadFocus = child.contains(document.activeElement);
       child.replaceWith(fresh);
+      if (hadFocus) (fresh.matches('button') ? fresh : fresh.querySelector('button, a'))?.focus();
       child = fresh;
     } else if (!child) {
       child = make(item);

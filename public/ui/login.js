@@ -52,6 +52,11 @@ export function createBanner({ store, actions }) {
     if (kind === 'soon') setText(text, `Your session ends in ${duration(left)}. Paste a new token to stay connected.`);
   }
 
+  function expiredWords() {
+    const { detail } = state.connection;
+    return detail ? `You are not signed in: ${detail}. Paste another token to go on.` : 'Your session expired. What you wrote is kept: paste a new token to go on.';
+  }
+
   function wanted(left) {
     if (!state.me) return '';
     if (state.connection.name === 'expired') return 'expired';
@@ -64,7 +69,7 @@ export function createBanner({ store, actions }) {
     if (!kind) return;
     const field = tokenField();
     const problem = h('span.problem', { role: 'alert' });
-    text = h('p', {}, kind === 'expired' ? 'Your session expired. What you wrote is kept: paste a new token to go on.' : '');
+    text = h('p', {}, kind === 'expired' ? expiredWords() : '');
     const submit = async (event) => {
       event.preventDefault();
       setText(problem, '');

@@ -169,8 +169,7 @@ function createConversations({ store, actions }) {
     const { room, number, profileName, line, lastMessage, unread, optedOut, assignedTo, at } = item;
     const assignee = assignedTo === null ? null : store.nameOf(assignedTo);
     const preview = previewOf(lastMessage);
-    const name = [number, profileName, count(unread, 'unread').replace('unreads', 'unread'), optedOut && 'opted out', assignee && `assigned to ${store.isMe(assignedTo) ? `you, ${assignedTo}` : assignee}`, preview, shortTime(at)];
-    if (unread === 0) name.splice(2, 1);
+    const name = [number, profileName, unread > 0 && `${unread} unread`, optedOut && 'opted out', assignee && `assigned to ${assignedTo}${assignee === String(assignedTo) ? '' : ` (${assignee})`}`, preview, shortTime(at)];
     return h('div.conversation', { role: 'option', id: `option-${identity(item)}`, 'data-unread': unread > 0, 'aria-label': name.filter(Boolean).join(', '), onclick: () => open(room) },
       avatar(number, profileName ?? number),
       h('span.who', {}, h('bdi', {}, profileName ?? number)),

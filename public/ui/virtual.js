@@ -98,7 +98,9 @@ export function createVirtualList({ scroller, list, estimate, keyOf, signature, 
       if (changed) measureTops();
       const top = wantedTop();
       if (!changed || pass === PASSES_MAX - 1) {
-        if (Math.abs(scroller.scrollTop - top) > 0.5) scroller.scrollTop = top;
+        // What is below the list, such as padding, is to be seen, too.
+        const wanted = sticksToEnd && isAtEnd ? scroller.scrollHeight - scroller.clientHeight : top;
+        if (Math.abs(scroller.scrollTop - wanted) > 0.5) scroller.scrollTop = wanted;
         return;
       }
     }
