@@ -35,8 +35,10 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
   const makeRow = createMessageRow({ nameOf: store.nameOf, media, retry, discard: ({ id }) => outbox.remove(id), place: () => placeOf(state.open) });
   const virtual = createVirtualList({
     scroller: log, list, estimate: 64, keyOf: ({ key }) => key, signature: ({ sign }) => sign, make: makeRow, sticksToEnd: true,
+    // A day's separator goes up when more of the day is loaded.
+    stays: ({ type }) => type === 'message',
     scrolled: () => {
-      if (virtual.isAtStart()) actions.loadOlder(state.open);
+      loadOlder();
       setHidden(newest, virtual.isAtEnd());
     },
   });
@@ -86,7 +88,8 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
     const [name, text] = namesOf(place, conversation);
     setText(title, name);
     setText(details, text);
-    keyed(picture, [{ name, key: room }], ({ key }) => key, () => name, () => avatar(conversation?.number ?? place.id, name));
+    const ofWhom = place.contact ? bare(place.contact) : place.id;
+    keyed(picture, [name], () => room, () => name, () => avatar(ofWhom, name));
     const here = store.others(room);
     keyed(people, here, ({ userId }) => userId, ({ userId }) => store.nameOf(userId), ({ userId }) => {
       const who = store.nameOf(userId);
@@ -128,7 +131,14 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
     virtual.set(built.entries);
     setHidden(newest, virtual.isAtEnd());
     renderNote(thread, waiting);
+    loadOlder();
     if (thread.loaded && log.hasAttribute('aria-busy')) requestAnimationFrame(() => log.removeAttribute('aria-busy'));
+  }
+
+  /** Before one is at the start, and until there is something to scroll. */
+  function loadOlder() {
+    const { loaded, problem } = store.thread(room);
+    if (loaded && !problem && virtual.isAtStart()) actions.loadOlder(room);
   }
 
   /** A chat's message is heard before its ack: it would be there twice for a moment. */
@@ -150,7 +160,7 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
     const add = (message, more = {}) => {
       const today = dayOf(message.at);
       if (today !== day) {
-        entries.push({ type: 'day', key: `day:${today}:${message.key}`, at: message.at, sign: `${dayOf(Date.now())}` });
+        entries.push({ type: 'day', key: `day:${entries.length === 0 ? '' : message.key}:${today}`, at: message.at, sign: `${dayOf(Date.now())}` });
         last = null;
       }
       day = today;
