@@ -1,202 +1,134 @@
-// The list of messages: what an event reads like, and where it stands. Everything that came over the wire is put in
-// as text, never as HTML.
+// What a room's name says, and what an event of a room is as a line of its thread. Pure.
 
-const SHOWN_MAX = 500;
-const TEXT_MAX = 10_000;
-// How far from the end still counts as reading the newest.
-const NEAR_END_PX = 48;
+import { webAddress } from './text.js';
 
-/** What to show for an event of any kind: `{ sender, text, details, links, event }`; `event` only for the unknown. */
-export function describe(frame) {
-  const data = frame.data ?? {};
-  if (frame.event === 'new_message' && typeof data.message === 'string') return describeChat(frame, data);
-  if (frame.event === 'new_message' && data.from !== undefined) return describeSms(data);
-  if (frame.event === 'message' && typeof data.body === 'string') {
-    return { sender: frame.sender ?? null, text: data.body, details: '', links: [] };
-  }
-  const sender = frame.sender ?? data.sender_id ?? data.userId ?? null;
-  const payload = frame.data ?? frame.args;
-  return { sender, text: JSON.stringify(payload) ?? '', details: '', links: [], event: frame.event };
+/**
+ * @typedef {object} Place  What a room's name says.
+ * @property {string} room
+ * @property {'sms' | 'line' | 'chat' | 'ticket' | 'job' | 'relay'} kind
+ * @property {string} id       after the kind
+ * @property {string} [line]   of `sms` and `line`, as Twilio writes it
+ * @property {string} [contact]  of `sms`, as the room has it
+ *
+ * @typedef {object} Message  One line of a thread.
+ * @property {string} key      the same message has the same key, however it came
+ * @property {'in' | 'out' | 'note'} direction  `note`: an event that is no message
+ * @property {string} event
+ * @property {string} body
+ * @property {string | number | null} author  a user's id; null for a contact or a backend
+ * @property {string} [name]   of a contact, as their profile says
+ * @property {number} at       ms
+ * @property {number | null} offset  null until a page of the history has said it
+ * @property {string} [id]     what it was sent under
+ * @property {string} [sid]    Twilio's
+ * @property {string} [status]
+ * @property {string} [problem]  why it failed
+ * @property {{ url: string, contentType?: string, stored?: boolean }[]} media  `stored`: it is read through the server
+ */
+
+const SMS = /^sms:((?:whatsapp:)?[^:]+):((?:whatsapp:)?[^:]+)$/;
+const WHATSAPP = 'whatsapp:';
+const KINDS = new Set(['line', 'chat', 'ticket', 'job']);
+
+/** @returns {Place | null} null where it is no room's name */
+export function placeOf(room) {
+  const [, kind, id] = /^([a-z][a-z0-9-]{0,31}):([A-Za-z0-9_.@+:-]{1,255})$/.exec(room) ?? [];
+  if (!kind) return null;
+  const [, line, contact] = SMS.exec(room) ?? [];
+  if (line) return { room, kind: 'sms', id, line, contact };
+  if (kind === 'line') return { room, kind, id, line: id };
+  return { room, kind: KINDS.has(kind) ? kind : 'relay', id };
 }
 
-function describeChat(frame, data) {
-  // Images and documents carry their address as the message.
+export const smsRoom = (line, contact) => `sms:${line}:${contact}`;
+
+/** A number without its channel: what people read. */
+export const bare = (address) => (address.startsWith(WHATSAPP) ? address.slice(WHATSAPP.length) : address);
+
+/** A contact as the line's rooms have it: events write WhatsApp's without the prefix. */
+export const contactOf = (line, number) => (line.startsWith(WHATSAPP) && !number.startsWith(WHATSAPP) ? WHATSAPP + number : number);
+
+// How far each status is: one that is told late never moves a message back.
+const PROGRESS = { queued: 0, unknown: 1, accepted: 2, scheduled: 2, sending: 3, sent: 4, delivered: 5, undelivered: 5, failed: 5, canceled: 5, read: 6 };
+const ENDED_BADLY = new Set(['failed', 'undelivered', 'canceled']);
+
+export const hasFailed = (message) => ENDED_BADLY.has(message.status);
+
+/** What is said of a message that was sent. */
+export function statusFields({ status, errorCode, errorMessage, messageSid }) {
+  const problem = errorMessage ?? (errorCode === undefined ? undefined : `error ${errorCode}`);
+  return { status, ...(problem && { problem }), ...(messageSid && { sid: messageSid }) };
+}
+
+/** Of two words about one message, the one that is further: what is to be kept of the known one. */
+export function statusOf(known, message) {
+  if (message.status === undefined || known.status === undefined) return {};
+  const isNews = PROGRESS[message.status] > PROGRESS[known.status] || (message.sid && !known.sid);
+  return isNews ? {} : { status: known.status, problem: known.problem ?? message.problem };
+}
+
+/**
+ * An event of a room as a line of its thread; null for what is not shown there.
+ * @param {Place} place
+ * @param {{ event: string, data?: any, args?: any[], offset?: number, at?: string, sender?: any }} frame
+ * @returns {Message | null}
+ */
+export function messageOf(place, frame, isMe = () => false) {
+  const at = Date.parse(frame.at ?? '') || 0;
+  const base = { event: frame.event, at, offset: frame.offset ?? null, author: frame.sender ?? null, media: [] };
+  if (place.kind === 'sms') return smsMessage(base, frame);
+  if (place.kind === 'chat') return chatMessage(base, frame, isMe);
+  return eventMessage(place, base, frame, isMe);
+}
+
+function smsMessage(base, { event, data }) {
+  if (event === 'new_message' && data?.messageSid) {
+    const media = (Array.isArray(data.media) ? data.media : []).map((item) => ({ ...item, stored: true }));
+    return { ...base, key: `in:${data.messageSid}`, direction: 'in', body: String(data.body ?? ''), author: null, name: data.profileName, sid: data.messageSid, media, optOut: data.optOutType };
+  }
+  if (event !== 'message_updated' || !data) return null;
+  const media = (Array.isArray(data.media) ? data.media : []).filter((item) => webAddress(item?.url));
+  const key = `out:${data.id ?? `${data.timestamp}:${data.body}`}`;
+  return { ...base, key, direction: 'out', body: String(data.body ?? ''), author: data.userId ?? base.author, id: data.id, media, ...statusFields(data) };
+}
+
+function chatMessage(base, { event, data, at }, isMe) {
+  if (event !== 'new_message' || typeof data?.message !== 'string') return null;
   const isFile = data.message_type === 'image' || data.message_type === 'document';
-  const links = isFile ? webLinks([data.message], ['http:', 'https:']) : [];
-  return { sender: data.sender_id ?? frame.sender ?? null, text: data.message, details: '', links };
+  const url = isFile && webAddress(data.message);
+  return {
+    ...base,
+    key: `chat:${data.id}`,
+    direction: isMe(data.sender_id) ? 'out' : 'in',
+    body: url ? '' : data.message,
+    author: data.sender_id,
+    at: Date.parse(data.created_at ?? at) || base.at,
+    id: data.id,
+    media: url ? [{ url }] : [],
+  };
 }
 
-function describeSms(data) {
-  const sender = data.profileName ? `${data.profileName} (${data.from})` : data.from;
-  const details = [data.channel, data.to && `to ${data.to}`].filter(Boolean).join(' ');
-  const media = Array.isArray(data.media) ? data.media : [];
-  const links = webLinks(media.map((item) => item?.url), ['https:']);
-  return { sender, text: String(data.body ?? ''), details, links };
+function eventMessage(place, base, { event, data, args, offset }, isMe) {
+  const key = offset === undefined ? `now:${base.at}:${event}` : `at:${offset}`;
+  const text = event === 'message' || event === 'comment:added' ? textOf(data) : null;
+  if (text === null) {
+    const fields = place.kind === 'ticket' ? fieldsOf(data) : null;
+    return { ...base, key, direction: 'note', body: fields ?? JSON.stringify(data ?? args ?? null) };
+  }
+  const author = base.author ?? data?.author?.name ?? data?.author ?? data?.userName ?? data?.userId ?? null;
+  const isName = typeof author === 'string' || typeof author === 'number';
+  return { ...base, key, direction: base.author !== null && isMe(base.author) ? 'out' : 'in', body: text, author: isName ? author : null };
 }
 
-/** Only addresses that the URL parser takes for one of these protocols: `javascript:` and its like never become links. */
-function webLinks(addresses, protocols) {
-  const urls = addresses.map((address) => (URL.canParse(address) ? new URL(address) : null));
-  return urls.filter((url) => url && protocols.includes(url.protocol)).map((url) => url.href);
+/** What is usually the text of a comment or a relayed message; null where there is none. */
+function textOf(data) {
+  if (typeof data === 'string') return data;
+  for (const name of ['text', 'body', 'message', 'comment', 'content']) if (typeof data?.[name] === 'string') return data[name];
+  return null;
 }
 
-export class MessageList {
-  #list;
-  #scroller;
-  #empty;
-  // { element, offset, id, text, pending } in the order shown: by offset, what is not yet numbered last.
-  #entries = [];
-
-  constructor({ list, scroller, empty }) {
-    this.#list = list;
-    this.#scroller = scroller;
-    this.#empty = empty;
-    // A phone's keyboard or a growing hint shrinks the list: whoever read the newest goes on reading it.
-    let wasAtEnd = true;
-    scroller.addEventListener('scroll', () => (wasAtEnd = this.#isAtEnd()));
-    new ResizeObserver(() => wasAtEnd && this.#scrollToEnd()).observe(scroller);
-  }
-
-  /** An event of the room; `sender` is the name to show. */
-  add({ view, sender, own, at, offset }) {
-    const element = messageElement({ ...view, sender, at: at ? new Date(at) : new Date() });
-    element.classList.toggle('own', own);
-    this.#insert({ element, offset, pending: false });
-  }
-
-  /** One's own, before the server has taken it. */
-  addPending(id, text) {
-    const view = { text, details: '', links: [], sender: 'you', at: new Date() };
-    const element = messageElement(view);
-    element.classList.add('own');
-    const entry = { element, id, text, pending: true };
-    this.#insert(entry);
-    setDelivery(entry, 'pending', 'waiting…');
-    this.#scrollToEnd();
-  }
-
-  /** The server has it, at this offset (none for an ephemeral event). */
-  accept(id, offset) {
-    const entry = this.#take(id);
-    if (!entry) return;
-    // A replay or another connection may have brought it already: keep the one that is there.
-    const twin = offset !== undefined && this.#entries.find((other) => other.offset === offset);
-    if (twin) {
-      twin.element.classList.add('own');
-      twin.element.querySelector('.sender').textContent = 'you';
-      entry.element.remove();
-      return;
-    }
-    setDelivery(entry, '', '');
-    this.#insert({ element: entry.element, offset, pending: false });
-  }
-
-  fail(id, reason, retry) {
-    const entry = this.#entries.find((other) => other.id === id);
-    if (!entry) return;
-    setDelivery(entry, 'failed', `not sent: ${reason}`);
-    if (!retry) return;
-    const button = child(entry.element.querySelector('.delivery'), 'button', '', 'Try again');
-    button.type = 'button';
-    button.addEventListener('click', () => {
-      setDelivery(entry, 'pending', 'waiting…');
-      retry(entry.text);
-    });
-  }
-
-  failAllPending(reason) {
-    for (const entry of this.#entries) {
-      if (entry.pending && !entry.element.classList.contains('failed')) this.fail(entry.id, reason, null);
-    }
-  }
-
-  /** Forgets what the server will tell again; one's own unsent messages stay unless `everything`. */
-  clear({ everything = false } = {}) {
-    this.#entries = this.#entries.filter((entry) => !everything && entry.pending);
-    this.#list.replaceChildren(...this.#entries.map((entry) => entry.element));
-    this.#empty.hidden = this.#entries.length > 0;
-  }
-
-  #take(id) {
-    const index = this.#entries.findIndex((entry) => entry.id === id);
-    return index < 0 ? null : this.#entries.splice(index, 1)[0];
-  }
-
-  #insert(entry) {
-    const wasAtEnd = this.#isAtEnd();
-    let index = this.#entries.length;
-    while (!entry.pending && index > 0 && isAfter(this.#entries[index - 1], entry)) index -= 1;
-    this.#list.insertBefore(entry.element, this.#entries[index]?.element ?? null);
-    this.#entries.splice(index, 0, entry);
-    if (this.#entries.length > SHOWN_MAX) this.#entries.shift().element.remove();
-    this.#empty.hidden = true;
-    if (wasAtEnd) this.#scrollToEnd();
-  }
-
-  #isAtEnd() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
-    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
-  }
-
-  #scrollToEnd() {
-    this.#scroller.scrollTop = this.#scroller.scrollHeight;
-  }
-}
-
-function isAfter(other, entry) {
-  return other.pending || (entry.offset !== undefined && other.offset > entry.offset);
-}
-
-function messageElement({ sender, text, details, links, event, at }) {
-  const element = document.createElement('li');
-  element.className = event ? 'message other-event' : 'message';
-  const meta = child(element, 'p', 'meta');
-  // bdi: a right-to-left name must not turn the rest of the line round.
-  child(meta, 'bdi', 'sender', sender);
-  if (event) child(meta, 'code', 'event-name', event);
-  if (details) child(meta, 'span', 'details', details);
-  meta.append(timeElement(at));
-  child(meta, 'span', 'delivery');
-  if (text) child(element, 'p', 'body', shorten(text)).dir = 'auto';
-  for (const href of links) element.append(linkElement(href));
-  return element;
-}
-
-function timeElement(at) {
-  const element = document.createElement('time');
-  if (Number.isNaN(at.getTime())) return element;
-  const isToday = at.toDateString() === new Date().toDateString();
-  element.dateTime = at.toISOString();
-  element.title = at.toLocaleString();
-  element.textContent = isToday
-    ? at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
-    : at.toLocaleString([], { month: 'short', day: 'numeric', hour: '2-digit', minute: '2-digit' });
-  return element;
-}
-
-function linkElement(href) {
-  const link = document.createElement('a');
-  link.href = href;
-  link.target = '_blank';
-  link.rel = 'noopener noreferrer';
-  link.textContent = href;
-  return link;
-}
-
-function setDelivery(entry, state, text) {
-  entry.element.classList.toggle('pending', state === 'pending');
-  entry.element.classList.toggle('failed', state === 'failed');
-  entry.element.querySelector('.delivery').textContent = text;
-}
-
-function child(parent, tag, className, text = '') {
-  const element = document.createElement(tag);
-  element.className = className;
-  element.textContent = text;
-  parent.append(element);
-  return element;
-}
-
-function shorten(text) {
-  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
+/** A ticket's fields, one a line; null for what has none. */
+function fieldsOf(data) {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return null;
+  return Object.entries(data).map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`).join('\n');
 }
