@@ -104,6 +104,9 @@ export async function openRoom(page, room) {
   await log(page).waitFor();
 }
 
+/** Another list than the conversations': Chats, Tickets, Jobs. */
+export const showList = (page, name) => button(page, new RegExp(`^${name}`)).first().click();
+
 /** A conversation's row in the list, whatever the role: its name begins with the contact. */
 export function row(page, contact) {
   const name = new RegExp(`^\\s*${contact.replace(/[+.]/g, "\\$&")}`);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
-import { button, isMarked, log, mark, messageField, openRoom, PATIENCE_MS, person, roomField, says, shows, showsExactly, signIn, statusText, walk, write } from "./browser.mjs";
+import { button, isMarked, log, mark, messageField, openRoom, PATIENCE_MS, person, roomField, says, showList, shows, showsExactly, signIn, statusText, walk, write } from "./browser.mjs";
 import { call, emitted, eventually, history, serve, SERVICE } from "./harness.mjs";
 
 let server;
@@ -75,7 +75,10 @@ walk("a ticket that is created is listed on every page; opened, it shows its com
   await emitted(server, { event: "ticket:created", data: ticket });
   const name = new RegExp(`The printer smokes ${id}`);
   const listed = (page) => ["button", "link", "option", "listitem"].map((role) => page.getByRole(role, { name })).reduce((one, other) => one.or(other)).first();
-  for (const page of pages) await listed(page).waitFor();
+  for (const page of pages) {
+    await showList(page, "Tickets");
+    await listed(page).waitFor();
+  }
   await listed(pages[0]).click();
   await log(pages[0]).waitFor();
   await emitted(server, { rooms: ["*", `ticket:${id}`], event: "ticket:updated", data: { ...ticket, status: "resolved" } });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
-import { bodies, button, isMarked, mark, messageSays, openConversation, PATIENCE_MS, row, rowSays, says, shows, showsExactly, status, tokenField, walk, write } from "./browser.mjs";
+import { bodies, button, isMarked, mark, messageSays, openConversation, PATIENCE_MS, row, rowSays, says, showList, shows, showsExactly, status, tokenField, walk, write } from "./browser.mjs";
 import { eventually, newNumber, serveSimulated } from "./harness.mjs";
 
 let server;
@@ -60,6 +60,7 @@ walk("a token, an SMS, a picture, statuses, a ticket, a job, a notification, an 
   await simulate(page, "a notification", { "for the user": "u1", title: "From the panel" }, "Notify");
   await button(page, /^Notifications \(1\)/).waitFor();
   await simulate(page, "a ticket", { ticket: "7", event: "ticket:created", "its text": "The door squeaks" }, "Emit the ticket");
+  await showList(page, "Tickets");
   await page.getByText("The door squeaks").filter({ visible: true }).first().waitFor();
   await page.getByLabel("room", { exact: true }).filter({ visible: true }).fill("job:42");
   await button(page, "Open").click();
