@@ -26,8 +26,9 @@ walk("two tabs in a room of one's own see each other, see the other type, and re
   assert.match(await statusText(pages[0]), /^offline/);
   await signIn(pages[0], ann, { room });
   await signIn(pages[1], bob, { room });
-  await pages[0].getByText(/Bob Baker/).first().waitFor();
-  await pages[1].getByText(/Ann Archer/).first().waitFor();
+  const here = (page) => page.getByRole("list", { name: "Here now" });
+  await here(pages[0]).getByText("Bob Baker").waitFor();
+  await here(pages[1]).getByText("Ann Archer").waitFor();
   await messageField(pages[0]).pressSequentially("Good mor", { delay: 20 });
   await pages[1].getByText(/Ann Archer is typing/).waitFor();
   await messageField(pages[0]).pressSequentially("ning");
@@ -43,7 +44,7 @@ walk("two tabs in a room of one's own see each other, see the other type, and re
   for (const page of pages) await says(log(page), /weather.*21.*In the guides' words/);
   assert.equal((await history(server, room)).messages.length, 4);
   await pages[1].context().close();
-  await pages[0].getByText(/Bob Baker is looking at this/).waitFor({ state: "hidden" });
+  await here(pages[0]).getByText("Bob Baker").waitFor({ state: "hidden" });
 });
 
 walk("a chat in two browsers: what one sends is in the other at once, in order, with typing; what was said before is there", async (t, open) => {
