@@ -122,7 +122,7 @@ export async function openConversation(page, contact) {
 /** All that the element says: its text, and what it says to a screen reader alone. */
 export const said = (locator) =>
   locator.evaluate((element) => {
-    const parts = [element, ...element.querySelectorAll("*")].flatMap((one) => [one.getAttribute("aria-label"), one.getAttribute("title")]);
+    const parts = [element, ...element.querySelectorAll("*")].map((one) => one.getAttribute("aria-label"));
     return [element.textContent, ...parts.filter(Boolean)].join(" ").replace(/\s+/g, " ");
   });
 
