@@ -14,6 +14,7 @@ import { isDeepStrictEqual } from "node:util";
 import { io as connect48 } from "socket.io-client";
 import { io as connect44 } from "socket.io-client-4-4";
 import WebSocket from "ws";
+import { devPublic, Simulator } from "../tools/simulate.mjs";
 import { node22, ROOT } from "../tools/tools.mjs";
 import { TwilioApi } from "../tools/twilio-api.mjs";
 
@@ -44,15 +45,16 @@ export function persistDir() {
 
 /**
  * `npm run serve` with these vars (those of `DEFAULTS` unless overridden; `undefined` leaves one out), or
- * `npm run serve:conformance`, which builds first.
+ * `npm run serve:conformance`, which builds first. `publicDir` is served in place of public/.
  * Stopped when `t` is over. `server.kill9()` kills it as a crash would; `server.logs` is what it logged.
  */
-export async function serve(t, { vars = {}, persist, port, conformance = false } = {}) {
+export async function serve(t, { vars = {}, persist, port, publicDir, conformance = false } = {}) {
   port ??= await freePort();
   const all = conformance ? vars : { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
   const tool = conformance ? "serve-conformance.mjs" : "serve.mjs";
   const args = [path.join(ROOT, "tests/tools", tool), "--port", String(port)];
   if (persist) args.push("--persist", persist);
+  if (publicDir) args.push("--public", publicDir);
   for (const [name, value] of Object.entries(all)) if (value !== undefined) args.push("--var", `${name}=${value}`);
   const child = spawn(node22(), args, { stdio: ["ignore", "pipe", "pipe"] });
   const logs = [];
@@ -475,6 +477,28 @@ export async function serveWithTwilio(t, { vars, ...options } = {}) {
   t.after(() => api.close());
   const server = await serve(t, { vars: { TWILIO_API_BASE: api.url, ...vars }, ...options });
   return { api, server };
+}
+
+/**
+ * A server as `npm start` has it in development: with a stand-in for Twilio and the simulator, and the simulate panel on its page.
+ * `simulator.restart()` kills it and starts it again over the same storage. All end when `t` is over.
+ */
+export async function serveSimulated(t, { vars, ...options } = {}) {
+  const port = await freePort();
+  const persist = persistDir();
+  const publicDir = persistDir();
+  let server;
+  const restart = async () => {
+    await server?.kill9();
+    server = await serve(t, { vars: { TWILIO_API_BASE: simulator.twilio.url, OPEN_KINDS: "ticket,job,brand", ...vars }, persist, port, publicDir });
+  };
+  const secrets = { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
+  const simulator = await Simulator.start({ page: `http://127.0.0.1:${port}`, vars: secrets, restart, ...options });
+  t.after(() => simulator.close());
+  const copy = devPublic({ to: publicDir, server: simulator.url });
+  t.after(() => copy.close());
+  await restart();
+  return { server: { port, url: server.url, ws: server.ws, get logs() { return server.logs; } }, simulator, publicDir };
 }
 
 export const lineUrl = (line, rest = "") => `/api/lines/${encodeURIComponent(line)}${rest}`;

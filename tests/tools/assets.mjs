@@ -22,6 +22,26 @@ const CONTENT_TYPES = {
   xml: "application/xml",
 };
 
+/** What Cloudflare reads and does not serve. */
+const NOT_ASSETS = ["/_headers", "/_redirects"];
+
+let rules;
+
+/** Of Cloudflare's `_headers` what ours needs: a path, or what one begins with and `*`, and under it, indented, headers. */
+function headerRules(text) {
+  const found = [];
+  for (const line of text.split("\n").filter((line) => /^\s*[^\s#]/.test(line))) {
+    const [, name, value] = line.match(/^\s+([\w-]+):\s*(.*?)\s*$/) ?? [];
+    if (name) {
+      found.at(-1).headers.push([name, value]);
+      continue;
+    }
+    const [path, rest] = line.trim().split("*");
+    found.push({ matches: (asked) => (rest === undefined ? asked === path : asked.startsWith(path)), headers: [] });
+  }
+  return found;
+}
+
 export default {
   async fetch(request, env) {
     if (request.method !== "GET" && request.method !== "HEAD") {
@@ -29,7 +49,7 @@ export default {
     }
     const url = new URL(request.url); // has resolved every `..`, also the percent-encoded
     // Nothing in public/ needs an encoded slash, backslash or dot file.
-    if (/%2f|%5c|\\|%00|\/\./i.test(url.pathname)) return notFound();
+    if (/%2f|%5c|\\|%00|\/\./i.test(url.pathname) || NOT_ASSETS.includes(url.pathname)) return notFound();
     // As html_handling = "auto-trailing-slash" does it.
     if (url.pathname === "/index.html") return new Response(null, { status: 307, headers: { Location: "/" } });
     const path = url.pathname === "/" ? "/index.html" : url.pathname;
@@ -44,6 +64,8 @@ export default {
       const value = file.headers.get(name);
       if (value) headers.set(name, value);
     }
+    rules ??= headerRules(env.HEADERS);
+    for (const rule of rules) if (rule.matches(url.pathname)) for (const [name, value] of rule.headers) headers.set(name, value);
     return new Response(request.method === "HEAD" ? null : file.body, { headers });
   },
 };

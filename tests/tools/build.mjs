@@ -1,5 +1,6 @@
 // `npm run build`: build/index.js and build/index_bg.wasm, by worker-build, with every tool that it would
-// otherwise download given to it. Does nothing when nothing that goes into them has changed.
+// otherwise download given to it, and the page's Socket.IO client (vendor.mjs). Does nothing when nothing that goes into
+// them has changed.
 //
 //   npm run build [-- [--force] [--out-dir DIR] [cargo build arguments, such as --features …]]
 
@@ -10,6 +11,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { setup } from "./setup.mjs";
 import { cargoTools, Complaint, elapsed, esbuild, main, ROOT, run, toolEnv, wasmOpt, WORKER_BUILD_VERSION } from "./tools.mjs";
+import { vendor } from "./vendor.mjs";
 
 const SOURCES = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core", "durable", "src"];
 const RESULTS = ["index.js", "index_bg.wasm"];
@@ -17,6 +19,7 @@ const RESULTS = ["index.js", "index_bg.wasm"];
 /** Sets up, then builds into `outDir` (inside the repository). `cargoArgs` go to `cargo build`. */
 export async function build({ outDir = "build", cargoArgs = [], force = false, log = console.log } = {}) {
   await setup({ log });
+  vendor({ log });
   const start = Date.now();
   const out = join(ROOT, outDir);
   const stamp = join(out, ".inputs");

@@ -1,17 +1,18 @@
 // `npm run serve`: the built artefact on bare workerd, in the foreground. No wrangler, no build, no configuration but
 // what the command line says. For tests, benchmarks, and whoever wants to run Dialtone on a machine of their own.
 //
-//   npm run serve -- --port P [--persist DIR] [--var NAME=VALUE]… [--build DIR] [--verbose]
+//   npm run serve -- --port P [--persist DIR] [--var NAME=VALUE]… [--build DIR] [--public DIR] [--verbose]
 //
 // However this process ends, workerd ends with it; however it ended, the same command starts again.
 
 import { spawn } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Complaint, main, ROOT, workerd } from "./tools.mjs";
+import { VENDORED } from "./vendor.mjs";
 import { workerdConfig } from "./workerd-config.mjs";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -20,12 +21,12 @@ const STOP_TIMEOUT_MS = 1000;
 const PARENT_POLL_INTERVAL_MS = 250;
 
 /** Serves until workerd ends or a signal says so; resolves with the exit code. `onListening` gets the port. */
-export function serve({ port, persist, vars = [], buildDir = "build", verbose = false, onListening }) {
+export function serve({ port, persist, vars = [], buildDir = "build", publicDir = "public", verbose = false, onListening }) {
   const dir = mkdtempSync(join(realpathSync(tmpdir()), "dialtone-"));
   const removeDir = () => rmSync(dir, { recursive: true, force: true });
   let child;
   try {
-    writeConfig({ dir, port, persist, vars, buildDir });
+    writeConfig({ dir, port, persist, vars, buildDir, publicDir: resolve(ROOT, publicDir) });
     // Descriptor 3 is where workerd reports that it listens. Its logs all go to stderr: stdout is for one line.
     const args = ["serve", ...(verbose ? ["--verbose"] : []), "--control-fd=3", join(dir, "config.capnp")];
     child = spawn(workerd(), args, { stdio: ["ignore", 2, 2, "pipe"] });
@@ -33,10 +34,7 @@ export function serve({ port, persist, vars = [], buildDir = "build", verbose = 
     removeDir();
     throw error;
   }
-  // Ends workerd and removes `dir` when this process is killed and cannot do it.
-  const guard = spawn(process.execPath, [join(HERE, "guard.mjs"), String(child.pid), dir], { stdio: ["pipe", "ignore", "ignore"] });
-  guard.on("error", () => {});
-  guard.stdin.on("error", () => {});
+  const guard = guarded(child, "SIGKILL", dir);
 
   reportListening(child.stdio[3], onListening);
 
@@ -69,13 +67,23 @@ export function serve({ port, persist, vars = [], buildDir = "build", verbose = 
   });
 }
 
-/** Everything that workerd reads is copied: a build while it runs changes nothing under it. */
-function writeConfig({ dir, port, persist, vars, buildDir }) {
+/** Something that ends `child` and removes `dir` when this process is killed and cannot do it. To be killed when `child` has ended. */
+export function guarded(child, signal, dir = "") {
+  const guard = spawn(process.execPath, [join(HERE, "guard.mjs"), String(child.pid), signal, dir], { stdio: ["pipe", "ignore", "ignore"] });
+  guard.on("error", () => {});
+  guard.stdin.on("error", () => {});
+  return guard;
+}
+
+/** Everything that workerd reads is copied, but the page's files: a build while it runs changes nothing under it. */
+function writeConfig({ dir, port, persist, vars, buildDir, publicDir }) {
   const storageDir = persist ? resolve(persist) : join(dir, "storage");
   mkdirSync(storageDir, { recursive: true });
   for (const name of ["index.js", "index_bg.wasm"]) copyFileSync(join(ROOT, buildDir, name), join(dir, name));
   copyFileSync(join(HERE, "assets.mjs"), join(dir, "assets.mjs"));
-  const config = workerdConfig({ port, publicDir: join(ROOT, "public"), storageDir, vars });
+  const headers = join(publicDir, "_headers");
+  const headerRules = existsSync(headers) ? readFileSync(headers, "utf8") : "";
+  const config = workerdConfig({ port, publicDir, headerRules, storageDir, vars });
   // The values may be secrets.
   writeFileSync(join(dir, "config.capnp"), config, { mode: 0o600 });
 }
@@ -97,7 +105,7 @@ function reportListening(control, onListening) {
  * Under npm, the command is npm's process: when it is killed, this one is to end as well. (package.json says
  * `exec node`, so that no shell is between the two, which would also keep SIGTERM to itself.)
  */
-function npmIsGone(stop) {
+export function npmIsGone(stop) {
   if (!process.env.npm_lifecycle_event) return undefined;
   const parent = process.ppid;
   const watch = setInterval(() => process.ppid !== parent && (clearInterval(watch), stop()), PARENT_POLL_INTERVAL_MS);
@@ -113,6 +121,7 @@ export function parseCommandLine(args) {
       persist: { type: "string" },
       var: { type: "string", multiple: true, default: [] },
       build: { type: "string", default: "build" },
+      public: { type: "string", default: "public" },
       verbose: { type: "boolean", default: false },
     },
   });
@@ -124,7 +133,7 @@ export function parseCommandLine(args) {
     if (!name) throw new Complaint(`--var is NAME=VALUE, not ${pair}`);
     vars.set(name, value); // the last one counts
   }
-  return { port, persist: values.persist, vars: [...vars], buildDir: values.build, verbose: values.verbose };
+  return { port, persist: values.persist, vars: [...vars], buildDir: values.build, publicDir: values.public, verbose: values.verbose };
 }
 
 /** The one line of stdout. */
@@ -134,6 +143,10 @@ main(import.meta.url, async (args) => {
   const options = parseCommandLine(args);
   if (!["index.js", "index_bg.wasm"].every((name) => existsSync(join(ROOT, options.buildDir, name)))) {
     throw new Complaint("There is no build to serve: run `npm run build` first.");
+  }
+  if (!existsSync(resolve(ROOT, options.publicDir, "index.html"))) throw new Complaint(`--public is a folder with an index.html, not ${options.publicDir}`);
+  if (!existsSync(resolve(ROOT, options.publicDir, VENDORED))) {
+    console.error(`The page's Socket.IO client, ${join(options.publicDir, VENDORED)}, is missing: run \`npm run build\`. All else works.`);
   }
   process.exitCode = await serve({ ...options, onListening: sayListening });
 });

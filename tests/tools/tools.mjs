@@ -78,11 +78,12 @@ export function toolEnv(extra = {}) {
 
 /**
  * Runs a command to its end and resolves with its output (empty unless `stdio` pipes it). Rejects with a
- * `Complaint` when it fails. SIGINT and SIGTERM are passed on, so that no child outlives this process.
+ * `Complaint` when it fails. SIGINT and SIGTERM are passed on, so that no child outlives this process. `onSpawn` gets the child.
  */
-export function run(command, args, { allowFailure = false, ...options } = {}) {
+export function run(command, args, { allowFailure = false, onSpawn, ...options } = {}) {
   return new Promise((done, fail) => {
     const child = spawn(command, args, { cwd: ROOT, stdio: "inherit", env: toolEnv(), ...options });
+    onSpawn?.(child);
     let stdout = "";
     let stderr = "";
     child.stdout?.on("data", (chunk) => (stdout += chunk));

@@ -6,9 +6,9 @@ import { Complaint, ROOT } from "./tools.mjs";
 
 /**
  * The configuration of one Dialtone. The modules lie beside it (workerd embeds relative paths); `publicDir` and
- * `storageDir` are absolute; `vars` is `[name, value]` pairs.
+ * `storageDir` are absolute; `headerRules` is the text of `_headers`; `vars` is `[name, value]` pairs.
  */
-export function workerdConfig({ port, publicDir, storageDir, vars }) {
+export function workerdConfig({ port, publicDir, headerRules, storageDir, vars }) {
   const { date, flags } = compatibility();
   const bindings = vars.map(([name, value]) => `    (name = ${text(name)}, text = ${text(value)}),\n`).join("");
   return `using Workerd = import "/workerd/workerd.capnp";
@@ -44,7 +44,7 @@ ${bindings}  ],
 const assets :Workerd.Worker = (
   modules = [(name = "assets.mjs", esModule = embed "assets.mjs")],
   compatibilityDate = ${text(date)},
-  bindings = [(name = "PUBLIC", service = "public")],
+  bindings = [(name = "PUBLIC", service = "public"), (name = "HEADERS", text = ${text(headerRules)})],
 );
 `;
 }
