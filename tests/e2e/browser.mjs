@@ -119,11 +119,13 @@ export async function openConversation(page, contact) {
   await log(page).waitFor();
 }
 
-/** All that the element says: its text, and what it says to a screen reader alone. */
+/** All that the element says: its text, piece by piece, and what it says to a screen reader alone. */
 export const said = (locator) =>
   locator.evaluate((element) => {
-    const parts = [element, ...element.querySelectorAll("*")].map((one) => one.getAttribute("aria-label"));
-    return [element.textContent, ...parts.filter(Boolean)].join(" ").replace(/\s+/g, " ");
+    const parts = [];
+    for (const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT); walker.nextNode(); ) parts.push(walker.currentNode.data);
+    for (const one of [element, ...element.querySelectorAll("[aria-label]")]) parts.push(one.getAttribute("aria-label") ?? "");
+    return parts.join(" ").replace(/\s+/g, " ");
   });
 
 export const rowSays = (page, contact, wanted, what = `${contact}'s row says ${wanted}`) => says(row(page, contact), wanted, what);

@@ -92,7 +92,7 @@ walk("a message that Twilio refuses is failed, with the reason, and Retry sends 
   await openConversation(page, contact);
   api.next(line, refuses(21614));
   await write(page, "Try this");
-  await messageSays(page, "Try this", /failed.*not a valid mobile number/i);
+  await messageSays(page, "Try this", /failed:? .*not a mobile number/i);
   await message(page, "Try this").getByRole("button", { name: "Retry" }).click();
   const again = await takenBy(line, "Try this");
   await api.callback(again, "delivered");
