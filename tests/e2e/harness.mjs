@@ -493,7 +493,7 @@ export async function serveSimulated(t, { vars, ...options } = {}) {
     server = await serve(t, { vars: { TWILIO_API_BASE: simulator.twilio.url, OPEN_KINDS: "ticket,job,brand", ...vars }, persist, port, publicDir });
   };
   const secrets = { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
-  const simulator = await Simulator.start({ page: `http://127.0.0.1:${port}`, vars: secrets, restart, ...options });
+  const simulator = await Simulator.start({ page: `http://127.0.0.1:${port}`, port: port + 1, vars: secrets, restart, ...options });
   t.after(() => simulator.close());
   const copy = devPublic({ to: publicDir, server: simulator.url });
   t.after(() => copy.close());

@@ -11,7 +11,7 @@ import { test } from "node:test";
 import { devPublic, Simulator } from "../tools/simulate.mjs";
 import { node22, ROOT, toolEnv } from "../tools/tools.mjs";
 import { vendor, VENDORED } from "../tools/vendor.mjs";
-import { accepted, ADMIN, assign, bearer, call, conversations, eventually, freePort, history, messageOf, newNumber, persistDir, received, serve, serveSimulated } from "./harness.mjs";
+import { accepted, ADMIN, assign, bearer, call, conversations, conversationUrl, eventually, freePort, history, messageOf, newNumber, persistDir, received, serve, serveSimulated } from "./harness.mjs";
 
 const read = (file) => readFileSync(path.join(ROOT, file), "utf8");
 const filesOf = (dir) => readdirSync(dir, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => path.relative(dir, path.join(entry.parentPath ?? entry.path, entry.name)));
@@ -123,10 +123,9 @@ test("a text, a WhatsApp, a picture and a STOP that it simulates arrive as Twili
   assert.equal(whatsapp.room, `sms:whatsapp:${line}:whatsapp:${contact}`);
   assert.equal((await conversations(server, `whatsapp:${line}`))[0].profileName, "Bo");
 
-  await done(simulator, "/sms", { line, contact, media: 2 });
-  const { media } = (await received(server, room)).at(-1);
-  assert.equal(media.length, 2);
-  const picture = await fetch(new URL(media[0].url, server.url), { headers: bearer(ADMIN) });
+  const pictures = await done(simulator, "/sms", { line, contact, media: 2 });
+  assert.equal((await received(server, room)).at(-1).media.length, 2);
+  const picture = await fetch(server.url + conversationUrl(line, contact, `/media/${pictures.sid}/1`), { headers: bearer(ADMIN) });
   assert.deepEqual([picture.status, picture.headers.get("content-type")], [200, "image/png"]);
   assert.equal(Buffer.from(await picture.arrayBuffer()).toString("latin1", 1, 4), "PNG");
 

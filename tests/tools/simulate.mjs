@@ -50,7 +50,7 @@ export class Simulator {
   #restarting;
 
   /**
-   * Listens at `port`, or at the next one that is free. `page` is the address of the server whose page has the panel; `vars`
+   * Listens at `port`, or at the next one that is free; the stand-in at one after that. `page` is the address of the server whose page has the panel; `vars`
    * are its secrets; `restart` restarts it and resolves when it answers again.
    */
   static async start({ page, port = 0, vars, restart, automatic = false }) {
@@ -58,11 +58,13 @@ export class Simulator {
     // The page may have been opened by either name.
     const origins = ["127.0.0.1", "localhost"].map((name) => Object.assign(new URL(page), { hostname: name }).origin);
     Object.assign(simulator, { page, vars, restart, automatic, origins });
-    simulator.twilio = await TwilioApi.start({ accountSid: vars.TWILIO_ACCOUNT_SID, authToken: vars.TWILIO_AUTH_TOKEN });
-    simulator.twilio.onTaken = (message) => simulator.#deliver(message);
     simulator.http = createServer((request, response) => simulator.#handle(request, response));
     simulator.port = await listen(simulator.http, port);
     simulator.url = `http://127.0.0.1:${simulator.port}`;
+    simulator.twilio = new TwilioApi({ accountSid: vars.TWILIO_ACCOUNT_SID, authToken: vars.TWILIO_AUTH_TOKEN });
+    simulator.twilio.onTaken = (message) => simulator.#deliver(message);
+    // Not any free port: that might be the page's, which nobody listens at yet.
+    simulator.twilio.url = `http://127.0.0.1:${await listen(simulator.twilio.http, simulator.port + 1)}`;
     return simulator;
   }
 

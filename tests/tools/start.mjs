@@ -4,6 +4,7 @@
 // For development there is more than what is deployed: the page's simulate panel and what it needs (simulate.mjs).
 
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "./build.mjs";
@@ -23,7 +24,7 @@ main(import.meta.url, async (args) => {
   const vars = { ...readDevVars(), ...varsOf(args) };
   const dev = new WranglerDev(page);
   const simulator = await Simulator.start({ page, port: Number(port) && Number(port) + 1, vars, automatic: true, restart: () => dev.restart() });
-  const assets = join(ROOT, ".dev-public");
+  const assets = join(ROOT, ".dev-public", port); // by port: another `npm start` here has a simulator of its own
   const copy = devPublic({ to: assets, server: simulator.url });
   const defaults = { "--ip": "127.0.0.1", "--port": PORT, "--assets": assets };
   const more = Object.entries(defaults).flatMap(([name, value]) => (valueOf(args, name) ? [] : [name, value]));
@@ -41,6 +42,7 @@ What is sent goes to:     ${vars.TWILIO_API_BASE ?? `a stand-in for Twilio (${si
   } finally {
     copy.close();
     simulator.close();
+    rmSync(assets, { recursive: true, force: true });
   }
 });
 
