@@ -16,6 +16,9 @@ const OLD_NEWS_MS = 1_500;
 /** A line that got its first message, or that one was assigned to, is told by nobody to those who do not work it. */
 const LOOK_FOR_LINES_MS = { first: 2_000, factor: 1.25, most: 20_000 };
 
+/** Where a room is listed. */
+const VIEWS = { sms: 'inbox', ticket: 'tickets' };
+
 const REFUSALS = {
   opted_out: 'This contact has opted out of messages from this line.',
   forbidden: 'Your token does not allow it.',
@@ -207,6 +210,7 @@ export function createActions({ store, api, live, storage, toast, session }) {
     if (state.open !== room) close();
     store.openRoom(room);
     store.knowRoom(room);
+    store.set({ view: VIEWS[kind] ?? 'chats' });
     store.thread(room);
     enter(room);
   }
@@ -237,6 +241,8 @@ export function createActions({ store, api, live, storage, toast, session }) {
     const { kind, id } = placeOf(room);
     const answer = kind === 'chat' ? await live.ask('/chat', 'join_chat', { chatId: id }) : await live.ask('/', 'join', { room });
     if (answer.ok) joined.add(room);
+    // Chats tell who comes and who goes, not who is there.
+    if (answer.ok && kind === 'chat') api.presence(room).then(({ users }) => joined.has(room) && store.presence({ room, users }), () => {});
     return answer;
   }
 
@@ -406,8 +412,8 @@ export function createActions({ store, api, live, storage, toast, session }) {
     },
     '/chat': {
       new_message: (data) => heardChat(data),
-      presence_state: (data) => store.presence(data),
-      presence_diff: (data) => store.presence(data),
+      user_joined: ({ chatId, userId }) => store.presence({ room: `chat:${chatId}`, joins: [{ userId }] }),
+      user_left: ({ chatId, userId }) => store.presence({ room: `chat:${chatId}`, leaves: [{ userId }] }),
       user_typing: ({ chatId, ...data }) => store.typing({ ...data, room: `chat:${chatId}` }),
       messages_read: ({ chatId, userId }) => store.readBy({ room: `chat:${chatId}`, userId }),
       error: (error) => toast({ severity: 'error', title: 'The server refused something', message: wordsOf(error) }),

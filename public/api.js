@@ -46,6 +46,7 @@ export function createApi({ token }) {
       if (place.kind === 'sms') return json('GET', `${conversation(place)}/messages?${search}`);
       return json('GET', `/rooms/${encodeURIComponent(place.room)}/history?${search}`);
     },
+    presence: (room) => json('GET', `/rooms/${encodeURIComponent(room)}/presence`),
     sendSms: (place, message) => json('POST', `${conversation(place)}/messages`, message),
     assign: (place, userId) => json('PUT', `${conversation(place)}/assignee`, { userId }),
     media: async (place, sid, index) => (await request('GET', `${conversation(place)}/media/${encodeURIComponent(sid)}/${index}`)).blob(),

@@ -35,7 +35,7 @@ const store = createStore(changed);
 const { state } = store;
 const toast = createToasts();
 const api = createApi({ token: () => token });
-export const live = createLive({
+const live = createLive({
   standing: (standing) => actions.standing(standing),
   connected: (namespace) => actions.connected(namespace),
   back: (away) => actions.back(away),

@@ -58,7 +58,8 @@ export function createLive(on) {
   function start(newToken) {
     stop();
     token = newToken;
-    manager = new Manager(location.origin, { reconnection: false, autoConnect: false, timeout: CONNECT_TIMEOUT_MS });
+    // Recovery is asked for: a request of the page's own origin does not say that it is a browser's.
+    manager = new Manager(location.origin, { reconnection: false, autoConnect: false, timeout: CONNECT_TIMEOUT_MS, query: { recovery: 1 } });
     const own = manager;
     manager.on('error', () => own === manager && lost('no answer from the server'));
     manager.on('open', watchTransport);
@@ -121,7 +122,7 @@ export function createLive(on) {
     if (reason === 'io server disconnect') {
       clearTimers();
       ended = true;
-      stand('offline', 'the server ended this session; reconnect when you may');
+      stand('offline', 'the server ended this session');
     } else {
       lost();
     }

@@ -516,7 +516,7 @@ export function messageOf(place, frame, isMe = () => false) {
   const base = { event: frame.event, at, offset: frame.offset ?? null, author: frame.sender ?? null, media: [] };
   if (place.kind === 'sms') return smsMessage(base, frame);
   if (place.kind === 'chat') return chatMessage(base, frame, isMe);
-  return eventMessage(base, frame, isMe);
+  return eventMessage(place, base, frame, isMe);
 }
 
 function smsMessage(base, { event, data }) {
@@ -546,10 +546,13 @@ function chatMessage(base, { event, data, at }, isMe) {
   };
 }
 
-function eventMessage(base, { event, data, args, offset }, isMe) {
+function eventMessage(place, base, { event, data, args, offset }, isMe) {
   const key = offset === undefined ? `now:${base.at}:${event}` : `at:${offset}`;
   const text = event === 'message' || event === 'comment:added' ? textOf(data) : null;
-  if (text === null) return { ...base, key, direction: 'note', body: JSON.stringify(data ?? args ?? null) };
+  if (text === null) {
+    const fields = place.kind === 'ticket' ? fieldsOf(data) : null;
+    return { ...base, key, direction: 'note', body: fields ?? JSON.stringify(data ?? args ?? null) };
+  }
   const author = base.author ?? data?.author?.name ?? data?.author ?? data?.userName ?? data?.userId ?? null;
   const isName = typeof author === 'string' || typeof author === 'number';
   return { ...base, key, direction: base.author !== null && isMe(base.author) ? 'out' : 'in', body: text, author: isName ? author : null };
@@ -560,4 +563,10 @@ function textOf(data) {
   if (typeof data === 'string') return data;
   for (const name of ['text', 'body', 'message', 'comment', 'content']) if (typeof data?.[name] === 'string') return data[name];
   return null;
+}
+
+/** A ticket's fields, one a line; null for what has none. */
+function fieldsOf(data) {
+  if (typeof data !== 'object' || data === null || Array.isArray(data)) return null;
+  return Object.entries(data).map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`).join('\n');
 }

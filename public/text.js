@@ -106,7 +106,7 @@ export function webAddress(address) {
 // ── Times ──
 
 // Made once: a formatter costs far more than what it formats.
-const CLOCK = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit' });
+const CLOCK = new Intl.DateTimeFormat([], { hour: 'numeric', minute: '2-digit' });
 const WEEKDAY = new Intl.DateTimeFormat([], { weekday: 'short' });
 const DAY_MONTH = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short' });
 const DATE = new Intl.DateTimeFormat([], { day: 'numeric', month: 'short', year: 'numeric' });

@@ -18,8 +18,9 @@ export function createComposer({ store, actions }) {
   const send = h('button', { id: 'send', type: 'submit' }, icon('send'), 'Send');
   const hint = h('p.hint', { id: 'composer-hint' });
   const counter = h('p.hint.counter');
+  const below = h('div.below', {}, hint, counter);
   const closed = h('p.closed');
-  const form = h('form', { id: 'composer', onsubmit: submit }, h('label.sr', { for: 'message' }, 'message'), h('div.writing', {}, field, send), h('div.below', {}, hint, counter));
+  const form = h('form', { id: 'composer', onsubmit: submit }, h('label.sr', { for: 'message' }, 'message'), h('div.writing', {}, field, send), below);
   const element = h('div.composer', {}, closed, form);
 
   function render(place) {
@@ -33,12 +34,13 @@ export function createComposer({ store, actions }) {
     setAttribute(field, 'disabled', Boolean(why));
     setAttribute(field, 'maxlength', place.kind === 'sms' ? SMS_MAX : CHAT_MAX);
     setAttribute(send, 'disabled', Boolean(why));
+    setHidden(below, Boolean(why));
     setText(hint, state.connection.name === 'connected' ? 'Enter sends, Shift+Enter starts a new line' : 'No connection: what you send waits here and goes out once, by itself');
     countText(place);
   }
 
   function countText(place) {
-    if (place.kind !== 'sms' || place.line.startsWith('whatsapp:')) return setText(counter, '');
+    if (place.kind !== 'sms' || place.line.startsWith('whatsapp:') || !field.value) return setText(counter, '');
     const { characters, segments, encoding } = countSegments(field.value);
     setText(counter, `${characters} / ${count(segments, 'segment')}`);
     setAttribute(counter, 'title', `${encoding}; sent as ${count(segments, 'SMS').replace('SMSs', 'SMS')}`);

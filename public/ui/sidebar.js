@@ -48,9 +48,9 @@ export function createRail({ store, actions }) {
   function button({ view, line, label, drawing, unread, people, trouble }, isCurrent) {
     const show = () => store.set({ view, ...(view === 'inbox' && { line }) });
     return h('li', {}, h('button.row', { type: 'button', onclick: show, 'aria-current': isCurrent && 'true', title: line && isWhatsApp(line) ? `${label}, WhatsApp` : label },
-      icon(drawing), h('span.label', {}, label),
+      h('span.drawing', {}, icon(drawing), people > 0 && h('span.dot', { title: `${count(people, 'colleague')} online` })), h('span.label', {}, label),
       line && isWhatsApp(line) && quietly(', WhatsApp'),
-      people > 0 && h('span.dot', { title: `${count(people, 'colleague')} online` }), people > 0 && quietly(`, ${count(people, 'colleague')} online`),
+      people > 0 && quietly(`, ${count(people, 'colleague')} online`),
       trouble && h('span.trouble', { title: trouble }, icon('alert'), quietly(trouble)),
       unread > 0 && h('span.badge', {}, quietly(', '), unread > 999 ? '999+' : String(unread), quietly(' unread'))));
   }

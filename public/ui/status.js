@@ -14,7 +14,7 @@ export function createStatus({ store, actions, live }) {
 
   function render() {
     const { connection } = state;
-    setAttribute(status, 'data-state', connection.name);
+    setAttribute(status, 'data-state', state.me ? connection.name : 'out');
     setText(word, WORDS[connection.name] ?? connection.name);
     const seconds = connection.retryAt === null ? null : Math.max(0, Math.ceil((connection.retryAt - Date.now()) / 1000));
     setText(countdown, seconds === null ? '' : inSeconds(connection.name, seconds));

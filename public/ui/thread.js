@@ -10,6 +10,8 @@ import { createVirtualList } from './virtual.js';
 
 // What somebody writes within that time reads as one.
 const CONTINUES_MS = 5 * 60_000;
+/** A day when the clocks go forward. */
+const SHORTEST_DAY_MS = 23 * 3_600_000;
 const NOBODY = '';
 
 export function createThread({ store, actions, api, outbox, wordsOf }) {
@@ -34,9 +36,11 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
   const media = createMedia({ api, problemOf: wordsOf });
   const makeRow = createMessageRow({ nameOf: store.nameOf, media, retry, discard: ({ id }) => outbox.remove(id), place: () => placeOf(state.open) });
   const virtual = createVirtualList({
-    scroller: log, list, estimate: 64, keyOf: ({ key }) => key, signature: ({ sign }) => sign, make: makeRow, sticksToEnd: true,
+    scroller: log, list, estimate: 64, keyOf: ({ key }) => key, signature, make: makeRow, sticksToEnd: true,
+    // A day's separator goes up when more of the day is loaded.
+    stays: ({ type }) => type === 'message',
     scrolled: () => {
-      if (virtual.isAtStart()) actions.loadOlder(state.open);
+      loadOlder();
       setHidden(newest, virtual.isAtEnd());
     },
   });
@@ -86,7 +90,8 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
     const [name, text] = namesOf(place, conversation);
     setText(title, name);
     setText(details, text);
-    keyed(picture, [{ name, key: room }], ({ key }) => key, () => name, () => avatar(conversation?.number ?? place.id, name));
+    const ofWhom = place.contact ? bare(place.contact) : place.id;
+    keyed(picture, [name], () => room, () => name, () => avatar(ofWhom, name));
     const here = store.others(room);
     keyed(people, here, ({ userId }) => userId, ({ userId }) => store.nameOf(userId), ({ userId }) => {
       const who = store.nameOf(userId);
@@ -128,7 +133,14 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
     virtual.set(built.entries);
     setHidden(newest, virtual.isAtEnd());
     renderNote(thread, waiting);
+    loadOlder();
     if (thread.loaded && log.hasAttribute('aria-busy')) requestAnimationFrame(() => log.removeAttribute('aria-busy'));
+  }
+
+  /** Before one is at the start, and until there is something to scroll. */
+  function loadOlder() {
+    const { loaded, problem } = store.thread(room);
+    if (loaded && !problem && virtual.isAtStart()) actions.loadOlder(room);
   }
 
   /** A chat's message is heard before its ack: it would be there twice for a moment. */
@@ -147,28 +159,34 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
     const lastRead = new Map();
     for (const [userId, key] of readers) lastRead.set(key, [...(lastRead.get(key) ?? []), store.nameOf(userId)]);
     if (unreadCount > 0 && thread.loaded) noteUnread(thread);
-    const add = (message, more = {}) => {
-      const today = dayOf(message.at);
-      if (today !== day) {
-        entries.push({ type: 'day', key: `day:${today}:${message.key}`, at: message.at, sign: `${dayOf(Date.now())}` });
-        last = null;
+    const add = (message, waitingItem) => {
+      // Asking for the day of each of 10,000 would take longer than all the rest.
+      if (day === null || message.at < day || message.at >= day + SHORTEST_DAY_MS) {
+        const today = dayOf(message.at);
+        if (today !== day) {
+          entries.push({ type: 'day', key: `day:${message.key}`, at: message.at });
+          last = null;
+        }
+        day = today;
       }
-      day = today;
       if (message.key === unreadFrom) {
-        entries.push({ type: 'new', key: 'new', sign: '' });
+        entries.push({ type: 'new', key: 'new' });
         last = null;
       }
       const continues = last !== null && last.direction === message.direction && String(last.author) === String(message.author) && message.at - last.at < CONTINUES_MS;
-      const who = lastRead.get(message.key)?.join(', ');
-      const sign = `${identity(more.waiting ?? message)} ${continues} ${who ?? ''} ${message.author === null ? '' : store.nameOf(message.author)}`;
-      entries.push({ type: 'message', key: message.key, message, continues, readers: who, sign, ...more });
+      entries.push({ type: 'message', key: message.key, message, continues, readers: lastRead.get(message.key)?.join(', '), waiting: waitingItem });
       last = message;
     };
     for (const message of thread.messages) add(message);
     for (const item of waiting) {
-      add({ key: `out:${item.id}`, direction: 'out', event: 'message', body: item.body, author: state.me.id, at: item.at, media: (item.media ?? []).map((url) => ({ url })) }, { waiting: item });
+      add({ key: `out:${item.id}`, direction: 'out', event: 'message', body: item.body, author: state.me.id, at: item.at, media: (item.media ?? []).map((url) => ({ url })) }, item);
     }
     return entries;
+  }
+
+  function signature({ type, message, continues, readers = '', waiting }) {
+    if (type !== 'message') return `${dayOf(Date.now())}`;
+    return `${identity(waiting ?? message)} ${continues} ${readers} ${message.author === null ? '' : store.nameOf(message.author)}`;
   }
 
   /** The server counts what came in since the line last read. */
@@ -180,7 +198,7 @@ export function createThread({ store, actions, api, outbox, wordsOf }) {
 
   function renderNote(thread, waiting) {
     const isEmpty = thread.loaded && thread.messages.length + waiting.length === 0;
-    const words = thread.problem ? `The messages could not be loaded: ${thread.problem}` : thread.loading ? (thread.loading === 'older' ? 'Loading older messages…' : thread.loaded ? '' : 'Loading messages…') : isEmpty && !state.refusal ? 'Nothing here yet. Say hello.' : '';
+    const words = state.refusal ? '' : thread.problem ? `The messages could not be loaded: ${thread.problem}` : thread.loading ? (thread.loading === 'older' ? 'Loading older messages…' : thread.loaded ? '' : 'Loading messages…') : isEmpty ? 'Nothing here yet. Say hello.' : '';
     setHidden(note, !words);
     if (note.dataset.words === words) return;
     note.dataset.words = words;

@@ -19,9 +19,10 @@ const PASSES_MAX = 4;
  * @param {(item: any) => HTMLElement} options.make
  * @param {(row: HTMLElement, index: number, item: any) => void} [options.place]  told of each row that is there
  * @param {boolean} [options.sticksToEnd]  whoever reads the newest goes on reading the newest
+ * @param {(item: any) => boolean} [options.stays]  what is read is held by such an item: it does not move among the others
  * @param {() => void} [options.scrolled]
  */
-export function createVirtualList({ scroller, list, estimate, keyOf, signature, make, place = () => {}, sticksToEnd = false, scrolled = () => {} }) {
+export function createVirtualList({ scroller, list, estimate, keyOf, signature, make, place = () => {}, stays = () => true, sticksToEnd = false, scrolled = () => {} }) {
   let items = [];
   let tops = new Float64Array(1); // tops[i] is where item i begins; the last, where the list ends
   let heights = new Map();
@@ -56,7 +57,8 @@ export function createVirtualList({ scroller, list, estimate, keyOf, signature, 
 
   function notePosition() {
     isAtEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END_PX;
-    const first = indexAt(scroller.scrollTop);
+    let first = indexAt(scroller.scrollTop);
+    while (items[first] && !stays(items[first])) first += 1;
     anchor = items[first] ? { key: keyOf(items[first]), below: scroller.scrollTop - tops[first] } : null;
   }
 
