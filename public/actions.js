@@ -34,11 +34,12 @@ export function createActions({ store, api, live, storage, toast, session }) {
   let outbox = null; // it is given this module's `deliver`, so it comes later
   const joined = new Set(); // rooms that the server has let this connection into
   const catchingUp = new Map(); // room -> { again }
-  let loadingLines = null;
+  let linesRun = null; // { again } while lines are being read
   let typingAt = 0;
   let typingRoom = null;
   let readTimer = null;
   let subscribedAt = 0;
+  let isSubscribed = false;
 
   // ── The session ──
 
@@ -91,31 +92,29 @@ export function createActions({ store, api, live, storage, toast, session }) {
 
   // ── The connection ──
 
+  /**
+   * A namespace is there (again). One that was recovered is in its rooms still, and is told what it missed. It joins them
+   * again all the same: that tells who is there now, and what was asked for just before the cut may have been lost.
+   */
   function connected({ namespace, recovered }) {
-    if (!recovered) {
-      if (namespace === '/') startAnew();
-      if (namespace === '/chat') startChatsAnew();
-      if (namespace === '/jobs') for (const id of state.jobs.keys()) followJob(id);
-      if (namespace === '/notifications') subscribeNotifications();
-    } else if (namespace === '/') {
-      readOpen();
+    for (const room of joined) if (namespaceOf(room) === namespace) joined.delete(room);
+    if (namespace === '/') {
+      if (!recovered) forgetWhatMayHaveChanged();
+      loadLines({ again: true });
     }
+    if (namespace === '/jobs') for (const id of state.jobs.keys()) followJob(id);
+    if (namespace === '/notifications' && !(recovered && isSubscribed)) subscribeNotifications();
+    if (state.open && namespace === namespaceOf(state.open)) enter(state.open);
     outbox.flush();
   }
 
-  function startAnew() {
-    for (const room of [...joined]) if (!room.startsWith('chat:')) joined.delete(room);
-    store.forgetPresence();
+  function forgetWhatMayHaveChanged() {
+    for (const number of state.lines.keys()) store.setLine(number, { loaded: false });
     // Those that are not open are read again when they are.
     for (const room of [...state.threads.keys()]) if (room !== state.open) state.threads.delete(room);
-    loadLines();
-    if (state.open && placeOf(state.open).kind !== 'chat') enter(state.open);
   }
 
-  function startChatsAnew() {
-    for (const room of [...joined]) if (room.startsWith('chat:')) joined.delete(room);
-    if (state.open && placeOf(state.open).kind === 'chat') enter(state.open);
-  }
+  const namespaceOf = (room) => (placeOf(room).kind === 'chat' ? '/chat' : '/');
 
   function standing(connection) {
     const isOne = connection.name === 'connected';
@@ -138,14 +137,24 @@ export function createActions({ store, api, live, storage, toast, session }) {
     if (!state.me) return;
     subscribedAt = Date.now();
     store.set({ notifications: [] });
-    live.ask('/notifications', 'subscribe-user', state.me.id);
+    isSubscribed = false;
+    live.ask('/notifications', 'subscribe-user', state.me.id).then(({ ok }) => (isSubscribed = ok));
   }
 
   // ── Lines ──
 
-  function loadLines() {
-    loadingLines ??= readLines().catch((error) => store.set({ linesProblem: wordsOf(error) })).finally(() => (loadingLines = null));
-    return loadingLines;
+  /** `again`: what is being read now may be from before the connection. */
+  async function loadLines({ again = false } = {}) {
+    if (linesRun) {
+      linesRun.again ||= again;
+      return;
+    }
+    linesRun = { again: true };
+    while (linesRun.again) {
+      linesRun.again = false;
+      await readLines().catch((error) => store.set({ linesProblem: wordsOf(error) }));
+    }
+    linesRun = null;
   }
 
   async function readLines() {
@@ -154,13 +163,13 @@ export function createActions({ store, api, live, storage, toast, session }) {
     const named = [...state.lines.values()].filter(({ number, isNamed }) => isNamed && !lines.some((line) => line.number === number));
     store.set({ linesLoaded: true, linesProblem: '' });
     store.setLines([...lines, ...named]);
-    const fresh = [...state.lines.values()].filter(({ number }) => !joined.has(`line:${number}`)).sort((a, b) => b.unread - a.unread).slice(0, LINES_JOINED_MAX);
+    const rooms = [...state.lines.values()].sort((a, b) => b.unread - a.unread);
+    const fresh = rooms.slice(0, LINES_JOINED_MAX).filter(({ number }) => !joined.has(`line:${number}`));
     for (const { number } of fresh) joined.add(`line:${number}`);
-    const entered = live.askAll('/', 'join', fresh.map(({ number }) => ({ room: `line:${number}` })));
-    const answers = await entered;
+    const answers = await live.askAll('/', 'join', fresh.map(({ number }) => ({ room: `line:${number}` })));
     fresh.forEach(({ number }, at) => answers[at].ok || joined.delete(`line:${number}`));
     // After the join: what changes from now on is heard.
-    for (const { number } of fresh) await loadConversations(number);
+    for (const { number, loaded } of [...state.lines.values()]) if (!loaded) await loadConversations(number);
   }
 
   async function loadConversations(number) {
@@ -227,14 +236,19 @@ export function createActions({ store, api, live, storage, toast, session }) {
     else live.tell('/', 'leave', { room });
   }
 
-  /** In the open room, with all of its newest messages; again after each reconnect that was not recovered. */
+  /** In the open room, with all of its newest messages; again after each reconnect. */
   async function enter(room) {
     if (!state.me) return;
     catchUp(room);
     const answer = await join(room);
     if (state.open !== room) return;
-    if (answer.ok) readOpen();
-    else if (answer.error.code !== 'no_answer') store.set({ refusal: wordsOf(answer.error) });
+    if (answer.ok) {
+      // What came between the first answer and the join.
+      catchUp(room);
+      readOpen();
+    } else if (answer.error.code !== 'no_answer') {
+      store.set({ refusal: wordsOf(answer.error) });
+    }
   }
 
   async function join(room) {

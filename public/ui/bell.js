@@ -1,15 +1,16 @@
 // Notifications: the bell with its list, and toasts for what comes in.
 
 import { webAddress, shortTime, exactTime } from '../text.js';
-import { h, icon, keyed, setAttribute, setHidden, setText } from './dom.js';
+import { h, icon, keyed, quietly, setAttribute, setHidden, setText } from './dom.js';
 
 const TOAST_MS = 8_000;
 const TOASTS_MAX = 4;
 
 export function createBell({ store, actions }) {
   const { state } = store;
+  const name = quietly('Notifications');
   const badge = h('span.badge', { 'aria-hidden': 'true' });
-  const button = h('button.plain.square', { type: 'button', 'aria-expanded': 'false', 'aria-controls': 'notifications', onclick: toggle }, icon('bell'), badge);
+  const button = h('button.plain.square', { type: 'button', 'aria-expanded': 'false', 'aria-controls': 'notifications', onclick: toggle }, icon('bell'), name, badge);
   const readAll = h('button.plain', { type: 'button', onclick: actions.readAllNotifications }, 'Mark all read');
   const list = h('ul');
   const empty = h('p.hint', {}, 'Nothing new. Finished jobs, alerts and chats that you missed show up here.');
@@ -31,7 +32,7 @@ export function createBell({ store, actions }) {
 
   function render() {
     const unread = store.unreadNotifications().length;
-    setAttribute(button, 'aria-label', unread > 0 ? `Notifications (${unread})` : 'Notifications');
+    setText(name, unread > 0 ? `Notifications (${unread})` : 'Notifications');
     setText(badge, unread > 99 ? '99+' : String(unread));
     setHidden(badge, unread === 0);
     if (panel.hidden) return;
@@ -51,8 +52,8 @@ export function createBell({ store, actions }) {
     };
     const link = webAddress(notification.actionUrl);
     return h('li.notification', { 'data-severity': severity, 'data-read': read },
-      h('button.row', { type: 'button', onclick: activate, 'aria-label': `${read ? '' : 'unread: '}${title}: ${message}` },
-        h('span.title', {}, title), h('time', { datetime: timestamp, title: exactTime(at) }, shortTime(at)), h('span.text', { dir: 'auto' }, message)),
+      h('button.row', { type: 'button', onclick: activate },
+        h('span.title', {}, read ? null : quietly('unread: '), title, quietly(': ')), h('time', { datetime: timestamp, title: exactTime(at) }, shortTime(at)), h('span.text', { dir: 'auto' }, message)),
       link && h('a', { href: link, target: '_blank', rel: 'noopener noreferrer' }, 'Open link'));
   }
 

@@ -8,6 +8,7 @@ import { createVirtualList } from './virtual.js';
 
 const TITLES = { inbox: 'Inbox', chats: 'Chats and rooms', tickets: 'Tickets', jobs: 'Jobs' };
 const FILTERS = { all: 'All', unread: 'Unread', mine: 'Mine' };
+const silent = { 'aria-hidden': 'true' };
 const isWhatsApp = (line) => line.startsWith('whatsapp:');
 
 // ── The rail ──
@@ -170,17 +171,19 @@ function createConversations({ store, actions }) {
     const assignee = assignedTo === null ? null : store.nameOf(assignedTo);
     const preview = previewOf(lastMessage);
     const name = [number, profileName, unread > 0 && `${unread} unread`, optedOut && 'opted out', assignee && `assigned to ${assignedTo}${assignee === String(assignedTo) ? '' : ` (${assignee})`}`, preview, shortTime(at)];
-    return h('div.conversation', { role: 'option', id: `option-${identity(item)}`, 'data-unread': unread > 0, 'aria-label': name.filter(Boolean).join(', '), onclick: () => open(room) },
+    return h('div.conversation', { role: 'option', id: `option-${identity(item)}`, 'data-unread': unread > 0, onclick: () => open(room) },
+      // Read in the order in which one listens, which is not that in which one looks.
+      quietly(name.filter(Boolean).join(', ')),
       avatar(number, profileName ?? number),
-      h('span.who', {}, h('bdi', {}, profileName ?? number)),
-      h('time', { datetime: new Date(at).toISOString(), title: exactTime(at) }, shortTime(at)),
-      h('span.preview', { dir: 'auto' }, lastMessage?.direction === 'outbound' && h('span.mine', {}, 'Sent: '), preview),
-      h('span.marks', {},
+      h('span.who', silent, h('bdi', {}, profileName ?? number)),
+      h('time', { ...silent, datetime: new Date(at).toISOString(), title: exactTime(at) }, shortTime(at)),
+      h('span.preview', { ...silent, dir: 'auto' }, lastMessage?.direction === 'outbound' && h('span.mine', {}, 'Sent: '), preview),
+      h('span.marks', silent,
         profileName && h('span', {}, number),
         state.lines.size > 1 && !state.line && h('span.via', {}, `${isWhatsApp(line) ? 'WhatsApp ' : ''}to ${bare(line)}`),
         optedOut && h('span.tag.bad', {}, 'opted out'),
         assignee && h('span.tag', { 'data-online': store.isOnline(assignedTo) }, assignee)),
-      unread > 0 && h('span.badge', {}, unread > 99 ? '99+' : String(unread)));
+      unread > 0 && h('span.badge', silent, unread > 99 ? '99+' : String(unread)));
   }
 
   function open(room) {
