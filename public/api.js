@@ -68,3 +68,13 @@ async function problemOf(response) {
     retryAfterMs: (Number(response.headers.get('Retry-After')) || 0) * 1000,
   });
 }
+
+const REFUSALS = {
+  opted_out: 'This contact has opted out of messages from this line.',
+  forbidden: 'Your token does not allow it.',
+  conflict: 'Another message was sent under this id.',
+  payload_too_large: 'It is too long.',
+};
+
+/** Why something was refused, in words. */
+export const wordsOf = (error) => REFUSALS[error.code] ?? error.detail ?? error.message ?? error.code;

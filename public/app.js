@@ -1,10 +1,10 @@
 // The page: makes the store, the connection and the views, and draws once a frame what has changed.
 
-import { createActions, wordsOf } from './actions.js';
+import { createActions } from './actions.js';
 import { createApi } from './api.js';
 import { createLive } from './live.js';
-import { createOutbox } from './outbox.js';
-import { createStore, placeOf } from './store.js';
+import { placeOf } from './messages.js';
+import { createStore } from './store.js';
 import { createBell, createToasts } from './ui/bell.js';
 import { h, setHidden, setText } from './ui/dom.js';
 import { createBanner, createLogin } from './ui/login.js';
@@ -41,11 +41,9 @@ const live = createLive({
   back: (away) => actions.back(away),
   event: (...heard) => actions.event(...heard),
 });
-const actions = createActions({ store, api, live, storage, toast, session });
-const outbox = createOutbox({ deliver: actions.deliver, mayDeliver: () => live.isConnected('/'), changed, storage });
-actions.useOutbox(outbox);
+const actions = createActions({ store, api, live, storage, changed, toast, session });
 
-const context = { store, actions, api, live, outbox, wordsOf };
+const context = { store, actions, api, live };
 const status = createStatus(context);
 const banner = createBanner(context);
 const bell = createBell(context);

@@ -1,6 +1,6 @@
 // Writing: the field, what it counts to, and why it may be closed.
 
-import { placeOf } from '../store.js';
+import { placeOf } from '../messages.js';
 import { count, countSegments } from '../text.js';
 import { h, icon, setAttribute, setHidden, setText } from './dom.js';
 

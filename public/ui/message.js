@@ -1,6 +1,6 @@
 // One line of a thread: a day, a message, an event, or what waits to be sent.
 
-import { hasFailed } from '../store.js';
+import { hasFailed } from '../messages.js';
 import { clockTime, dayName, exactTime, linkParts, webAddress } from '../text.js';
 import { h, icon, quietly } from './dom.js';
 

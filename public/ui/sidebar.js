@@ -1,6 +1,6 @@
 // On the left: the rail with the lines and the other views, and the list of what is in the view.
 
-import { bare } from '../store.js';
+import { bare } from '../messages.js';
 import { count, exactTime, shortTime } from '../text.js';
 import { avatar, h, icon, keyed, quietly, setAttribute, setHidden, setText } from './dom.js';
 import { createJobs } from './jobs.js';
@@ -71,7 +71,9 @@ export function createLists({ store, actions }) {
   const conversations = createConversations({ store, actions });
   const rooms = createRooms({ store, actions });
   const jobs = createJobs({ store, actions });
-  const element = h('section', { id: 'lists', 'aria-label': 'List' }, h('header', {}, title, tools), conversations.element, rooms.element, jobs.element);
+  const element = h('section', { id: 'lists', 'aria-label': 'List' }, h('header', {}, title, tools));
+  const panes = { inbox: conversations, chats: rooms, tickets: rooms, jobs };
+  let pane = null;
 
   search.addEventListener('keydown', (event) => {
     if (event.key === 'Escape' && search.value) store.set({ search: (search.value = '') });
@@ -86,19 +88,23 @@ export function createLists({ store, actions }) {
     setText(title, view === 'inbox' && line ? `${bare(line)}${isWhatsApp(line) ? ' · WhatsApp' : ''}` : TITLES[view]);
     setHidden(tools, view !== 'inbox');
     for (const button of filters.children) setAttribute(button, 'aria-pressed', String(button.dataset.filter === state.filter));
-    setHidden(conversations.element, view !== 'inbox');
-    setHidden(rooms.element, view !== 'chats' && view !== 'tickets');
-    setHidden(jobs.element, view !== 'jobs');
-    if (view === 'inbox') conversations.render();
-    else if (view === 'jobs') jobs.render();
-    else rooms.render();
+    if (pane !== panes[view]) {
+      pane?.left?.();
+      pane?.element.remove();
+      pane = panes[view];
+      element.append(pane.element);
+      pane.render();
+      pane.entered?.();
+    } else {
+      pane.render();
+    }
   }
 
   return {
     element, render,
     focusSearch() {
       if (state.view !== 'inbox') store.set({ view: 'inbox' });
-      setHidden(tools, false);
+      render();
       search.focus();
       search.select();
     },
@@ -115,6 +121,7 @@ function createConversations({ store, actions }) {
   let active = null; // the room that the arrow keys are at
   let items = [];
   let of = '';
+  let scrolledTo = 0;
 
   const virtual = createVirtualList({ scroller: box, list, estimate: 72, keyOf: ({ room }) => room, signature, make: row, place });
   const identities = new WeakMap();
@@ -130,7 +137,7 @@ function createConversations({ store, actions }) {
     return `${identity(item)} ${shortTime(item.at)} ${assignee} ${state.lines.size > 1 && !state.line}`;
   }
 
-  function place(element_, index, { room }) {
+  function place(element_, _, { room }) {
     setAttribute(element_, 'aria-selected', String(room === state.open));
     element_.classList.toggle('active', room === active);
   }
@@ -221,6 +228,9 @@ function createConversations({ store, actions }) {
       if (!active) move(0);
     },
     openFirst: () => items[0] && open(items[0].room),
+    // What is not in the document forgets how far it was scrolled.
+    left: () => (scrolledTo = box.scrollTop),
+    entered: () => (box.scrollTop = scrolledTo),
   };
 }
 

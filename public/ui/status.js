@@ -4,7 +4,7 @@ import { setAttribute, setHidden, setText } from './dom.js';
 
 const WORDS = { expired: 'session expired' }; // the others are their own word
 
-export function createStatus({ store, actions, live }) {
+export function createStatus({ store, live }) {
   const { state } = store;
   const status = document.getElementById('status');
   const [word, countdown, detail] = ['status-word', 'status-countdown', 'status-detail'].map((id) => document.getElementById(id));

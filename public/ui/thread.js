@@ -1,6 +1,7 @@
 // The open conversation: who it is with, what was said, who else is there, and the field to answer in.
 
-import { bare, placeOf } from '../store.js';
+import { wordsOf } from '../api.js';
+import { bare, placeOf } from '../messages.js';
 import { dayOf } from '../text.js';
 import { createComposer } from './composer.js';
 import { avatar, h, icon, keyed, setAttribute, setHidden, setText } from './dom.js';
@@ -14,8 +15,9 @@ const CONTINUES_MS = 5 * 60_000;
 const SHORTEST_DAY_MS = 23 * 3_600_000;
 const NOBODY = '';
 
-export function createThread({ store, actions, api, outbox, wordsOf }) {
+export function createThread({ store, actions, api }) {
   const { state } = store;
+  const { outbox } = actions;
   const picture = h('span');
   const title = h('h2', { tabindex: '-1' });
   const details = h('p.hint.details');
