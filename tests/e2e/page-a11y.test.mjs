@@ -45,7 +45,7 @@ async function everything() {
   await receive(server, whatsapp, `whatsapp:${named}`, "Bonjour", { ProfileName: "Zoë Zimmer" });
   await receive(server, line, contact, "Look at https://example.com/a-rather-long-address/that-goes-on-and-on/and-on", { NumMedia: "1", MediaUrl0: api.addMedia({ bytes: png(200, 120), headers: { "content-type": "image/png" } }), MediaContentType0: "image/png" });
   api.next(line, refuses(21614));
-  await emitted(server, { event: "ticket:created", data: { id: `a-${line}`, title: "The printer smokes", status: "open" } });
+  await emitted(server, { rooms: ["*", `ticket:a-${line}`], event: "ticket:created", data: { id: `a-${line}`, title: "The printer smokes", status: "open" } });
   for (const severity of ["info", "warning", "error", "success"]) {
     const notification = { type: "alert", title: `It is ${severity}`, message: "Please look", severity };
     assert.equal((await call(server, "POST", `/api/users/${ann.sub}/notifications`, { as: SERVICE, body: notification })).status, 200);
