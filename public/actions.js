@@ -133,10 +133,13 @@ export function createActions({ store, api, live, storage, changed, toast, sessi
 
   function subscribeNotifications() {
     if (!state.me) return;
-    subscribedAt = Date.now();
+    subscribedAt = Infinity;
     store.set({ notifications: [] });
     isSubscribed = false;
-    live.ask('/notifications', 'subscribe-user', state.me.id).then(({ ok }) => (isSubscribed = ok));
+    live.ask('/notifications', 'subscribe-user', state.me.id).then(({ ok }) => {
+      isSubscribed = ok;
+      subscribedAt = Date.now();
+    });
   }
 
   // ── Rooms ──

@@ -52,7 +52,7 @@ export function createHearing({ store, toast, loadLines, catchUp, readOpen, iAm,
       hears?.(data);
     } catch (error) {
       // A backend emits what it likes under any name.
-      console.warn(`The event ${name} has another shape than expected.`, error);
+      console.info(`The event ${name} has another shape than expected.`, error);
     }
     // An event of one's own kind: it does not say whose it is, nor in which room; the history does.
     if (!hears && namespace === '/' && ['relay', 'ticket'].includes(placeOf(state.open ?? '')?.kind)) catchUp(state.open);

@@ -362,14 +362,14 @@ export function createStore(changed) {
   /** A ticket is the backend's own: what is shown is what is usual. */
   function putTicket(ticket, at = 0) {
     const id = ticket?.id ?? ticket?.ticketId;
-    if (id === undefined || id === null) return null;
+    if (!isText(id)) return null;
     const known = state.tickets.get(String(id));
     const room = `ticket:${id}`;
     if (!placeOf(room)) return null;
-    const title = ticket.title ?? ticket.subject ?? ticket.name ?? known?.title ?? '';
-    const status = ticket.status ?? known?.status ?? '';
+    const title = firstText(ticket.title, ticket.subject, ticket.name, known?.title);
+    const status = firstText(ticket.status, known?.status);
     const isNews = at > 0 && room !== state.open;
-    state.tickets.set(String(id), { id: String(id), room, title: String(title), status: String(status), at: at || known?.at || 0, unread: isNews || (known?.unread ?? false) });
+    state.tickets.set(String(id), { id: String(id), room, title, status, at: at || known?.at || 0, unread: isNews || (known?.unread ?? false) });
     changed();
     return room;
   }
@@ -441,6 +441,11 @@ export function createStore(changed) {
     knowRoom, putTicket, putJob, putNotification, readNotifications, unreadNotifications, unreadOfChat,
   };
 }
+
+const isText = (value) => typeof value === 'string' || typeof value === 'number';
+
+/** The first of these that can be shown as it is. */
+const firstText = (...values) => String(values.find(isText) ?? '');
 
 /** By offset; what has none yet stays behind, in the order in which it came. */
 function inOrder(a, b) {
