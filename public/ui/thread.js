@@ -198,9 +198,11 @@ export function createThread({ store, actions, api }) {
     unreadCount = 0;
   }
 
+  const emptyWords = () => (placeOf(room).kind === 'ticket' ? 'Nothing here yet. What happens to this ticket shows up by itself.' : 'Nothing here yet. Say hello.');
+
   function renderNote(thread, waiting) {
     const isEmpty = thread.loaded && thread.messages.length + waiting.length === 0;
-    const words = state.refusal ? '' : thread.problem ? `The messages could not be loaded: ${thread.problem}` : thread.loading ? (thread.loading === 'older' ? 'Loading older messages…' : thread.loaded ? '' : 'Loading messages…') : isEmpty ? 'Nothing here yet. Say hello.' : '';
+    const words = state.refusal ? '' : thread.problem ? `The messages could not be loaded: ${thread.problem}` : thread.loading ? (thread.loading === 'older' ? 'Loading older messages…' : thread.loaded ? '' : 'Loading messages…') : isEmpty ? emptyWords() : '';
     setHidden(note, !words);
     if (note.dataset.words === words) return;
     note.dataset.words = words;
