@@ -37,13 +37,12 @@ async function morning({ server, api }) {
   await say("+15550005555", "It is the battery, I think.");
   await say("whatsapp:+33612345678", "Merci, à samedi !", { ProfileName: "Chloé Martin" });
   await say("+15550009999", "My order 1042 has not arrived yet.");
-  await call(server, "PUT", conversationUrl(LINE, "+15550009999", "/assignee"), { as: SERVICE, body: { userId: "bob" } });
+  await call(server, "PUT", conversationUrl(LINE, "+15550009999", "/assignee"), { as: BOB, body: { userId: "bob" } });
   await say(ZOE, "Hi! Is the blue bicycle still for sale?", { ProfileName: "Zoë Zimmer" });
   const answer = (id, body, as) => accepted(server, WHATSAPP, ZOE, { id, body }, { as });
   await answer("m-1", "It is! You can see it any day until six.", BOB);
   await say(ZOE, "This one, right?", { ProfileName: "Zoë Zimmer", NumMedia: "1", MediaUrl0: api.addMedia({ bytes: bicycle(), headers: { "content-type": "image/png" } }), MediaContentType0: "image/png" });
   await eventually("it is delivered", () => api.taken(WHATSAPP).length === 1);
-  for (const [id, title, status] of [["311", "Bell is missing in the delivery", "open"], ["310", "Invoice for the workshop", "in progress"]]) await emitted(server, { event: "ticket:created", data: { id, title, status } });
   for (const [title, message, severity, type] of [["The newsletter is sent", "To 1,280 customers", "success", "job-completed"], ["A campaign waits for you", "Two posts need your approval", "warning", "approval-needed"]]) {
     await call(server, "POST", "/api/users/ann/notifications", { as: SERVICE, body: { type, title, message, severity } });
   }
@@ -67,6 +66,7 @@ if (process.env.SCREENSHOTS === "1") {
     const ann = await signIn(await open(server, { viewport: { width: 1200, height: 760 }, colorScheme: "light" }), ANN);
     const bob = await signIn(await open(server, { viewport: { width: 1200, height: 760 }, colorScheme: "dark" }), BOB);
     const phone = await signIn(await open(server, { viewport: PHONE, deviceScaleFactor: 2, colorScheme: "light", hasTouch: true, isMobile: true }), { sub: "cleo", name: "Cleo Clark", rooms: [`line:${LINE}`, `line:${WHATSAPP}`] });
+    for (const [id, title, status] of [["311", "Bell is missing in the delivery", "open"], ["310", "Invoice for the workshop", "in progress"]]) await emitted(server, { event: "ticket:created", data: { id, title, status } });
     for (const page of [ann, bob]) await openConversation(page, contactOf(ZOE));
     await write(ann, "That is the one. Shall I keep it for you until Saturday?");
     await messageSays(ann, "That is the one. Shall I keep it for you until Saturday?", /delivered/i);
