@@ -17,7 +17,11 @@ export class ApiError extends Error {
 
 /** @param {{ token: () => string | null }} options */
 export function createApi({ token }) {
+  /** Who has signed out asks nothing and hears nothing more: whatever still waits for an answer belongs to a state that is gone. */
+  const never = () => new Promise(() => {});
+
   async function request(method, path, body) {
+    if (token() === null) return never();
     const headers = { Authorization: `Bearer ${token()}` };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     let response;
@@ -27,8 +31,10 @@ export function createApi({ token }) {
         body: body === undefined ? undefined : JSON.stringify(body),
       });
     } catch {
+      if (token() === null) return never();
       throw new ApiError({ code: 'no_answer', detail: 'The server gave no answer.', status: 0 });
     }
+    if (token() === null) return never();
     if (response.ok) return response;
     throw await problemOf(response);
   }
