@@ -63,7 +63,9 @@ impl Kind for Sms {
             fields.fill("phoneNumberId", &line);
             fields.fill("to", &contact);
         }
-        let id = check_client_id(fields.optional("id", "text")?, "id")?;
+        // Apps have ids of their own for messages; ours are text.
+        let id = fields.optional("id", "text").unwrap_or_default();
+        let id = check_client_id(id, "id")?;
         let body: String = fields.required("body", "text")?;
         Ok(Publish {
             event: OUTBOUND.to_owned(),

@@ -1,11 +1,12 @@
 //! The conversations of a phone line, in the line's room, newest message first; and, in the rooms of
 //! those who work it, which lines there are.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use super::{Room, Target};
 use crate::{
     event::Publication,
+    fields::Fields,
     limits::{MAX_CONVERSATIONS, MAX_LINES},
     names::{Offset, RoomName, Timestamp, UserId},
     storage::{self, Sql, StorageError, count, json, optional_text, text, unsigned},
@@ -54,19 +55,6 @@ pub struct LastMessage {
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_sid: Option<String>,
-}
-
-/// What is read of a message. All of it may be missing: a backend may have emitted it.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Told {
-    body: String,
-    direction: String,
-    timestamp: Option<String>,
-    media: Vec<serde::de::IgnoredAny>,
-    id: Option<String>,
-    message_sid: Option<String>,
-    profile_name: Option<String>,
 }
 
 /// A page of the list, as the HTTP API shows it.
@@ -188,17 +176,22 @@ impl Room {
         let known = self.conversation(sql, &contact)?;
         let is_new = known.is_none();
         let mut conversation = known.map_or_else(|| Conversation::of(contact), |(known, _)| known);
-        let told: Told = message.args.read().unwrap_or_default();
+        // Each field by itself: a client or a backend may have said any of them in its own way.
+        let told = Fields::of(&message.args).ok();
+        let text = |name| -> Option<String> { told.as_ref()?.optional(name, "text").ok()? };
+        let media: Option<Vec<IgnoredAny>> = told
+            .as_ref()
+            .and_then(|told| told.optional("media", "a list").ok()?);
         conversation.last_message = LastMessage {
-            body: told.body,
-            direction: told.direction,
-            timestamp: told.timestamp.unwrap_or_else(|| message.at.rfc3339()),
-            media: told.media.len(),
-            id: told.id,
-            message_sid: told.message_sid,
+            body: text("body").unwrap_or_default(),
+            direction: text("direction").unwrap_or_default(),
+            timestamp: text("timestamp").unwrap_or_else(|| message.at.rfc3339()),
+            media: media.map_or(0, |media| media.len()),
+            id: text("id"),
+            message_sid: text("messageSid"),
         };
-        if told.profile_name.is_some() {
-            conversation.profile_name = told.profile_name;
+        if let Some(name) = text("profileName") {
+            conversation.profile_name = Some(name);
         }
         conversation.updated_at = message.at.rfc3339();
         conversation.stand(standing);

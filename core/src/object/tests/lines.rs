@@ -630,6 +630,16 @@ fn message_sent_tells_of_a_message_once_and_sends_none() {
     assert_eq!(heard, [expected]);
     assert_eq!(world.messages(ANN).len(), 1);
     assert_eq!(world.list()[0]["lastMessage"]["body"], "b");
+    // What an app says in its own way is passed on, and read as far as it can be.
+    let mut own = sent("+1555", "own");
+    own["id"] = json!(42);
+    own["media"] = Json::Null;
+    assert_eq!(tell(&mut world, own).0["ok"], true);
+    let last = world.list()[0]["lastMessage"].clone();
+    assert_eq!(
+        (&last["body"], &last["direction"], &last["id"]),
+        (&json!("own"), &json!("outbound"), &Json::Null)
+    );
     // It was sent by us: it has been told.
     world.post(ANN, "m1", "c").unwrap();
     let (ack, heard) = tell(&mut world, sent("+1555", "c"));
