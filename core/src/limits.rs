@@ -1,6 +1,13 @@
 //! Every limit of Dialtone, by name, with its arithmetic. Going past one has one defined answer: an
 //! error to whoever did it; the others lose nothing (DESIGN §3.9).
 
+/// How long to wait after so many attempts that failed before this one: `first_ms`, doubled each time,
+/// `most_ms` at most.
+pub const fn backoff(first_ms: u64, attempts: u32, most_ms: u64) -> u64 {
+    let wait = first_ms.saturating_mul(2_u64.saturating_pow(attempts));
+    if wait < most_ms { wait } else { most_ms }
+}
+
 /// A room's `kind`: `[a-z][a-z0-9-]{0,31}`.
 pub const MAX_KIND_LEN: usize = 32;
 /// A room's `id`: 1–128 characters of `[A-Za-z0-9_.@+:-]`.

@@ -117,7 +117,7 @@ async fn publish(env: &Env, message: &Inbound) -> Result<Published, Failure> {
     let item = Item {
         event: "new_message".to_owned(),
         args: Args::One(message.payload(auth::now())?),
-        dedupe: Some(format!("twilio:{}", message.message_sid)),
+        dedupe: Some(message.message_sid.dedupe_key()),
         ..Item::default()
     };
     let request = RoomRequest::Deliver {

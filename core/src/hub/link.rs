@@ -10,7 +10,7 @@ use std::{
 use super::SocketKey;
 use crate::{
     event::Publication,
-    limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS},
+    limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS, backoff},
     names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
     wire::{Entry, Notice, Op},
 };
@@ -188,8 +188,7 @@ impl Links {
         let Some(link) = self.links.get_mut(room) else {
             return Vec::new();
         };
-        let wait = LINK_RETRY_MS.saturating_mul(2_u64.saturating_pow(link.attempts.min(16)));
-        link.not_before = now.plus(wait.min(LINK_MAX_RETRY_MS));
+        link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
         link.attempts = link.attempts.saturating_add(1);
         let (again, over): (Vec<_>, Vec<_>) = std::mem::take(&mut link.under_way)
             .into_iter()

@@ -242,7 +242,7 @@ impl Kind for Chat {
             args: Args::of(&payload),
             to_sender: true,
             client_id,
-            announces: None,
+            ..Publish::default()
         })
     }
 

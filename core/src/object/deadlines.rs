@@ -1,13 +1,11 @@
 //! What a turn ends with, and what time brings: presence, replies that settle, the next deadlines.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::{Object, Origin, Output, PresenceDiff, RequestId, Settling};
 use crate::{
     event::Args,
     hub::{ConnectionId, DisconnectReason, plain},
     limits::{MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
-    names::{RoomName, Timestamp},
+    names::Timestamp,
     namespaces::Presence,
     room::{self, EntryId},
     storage::{Sql, StorageError},
@@ -117,16 +115,17 @@ impl Object {
         Ok(())
     }
 
-    /// Answers `request` once these outbox entries have reached their rooms, or after
-    /// [`SETTLE_TIMEOUT_MS`]: they are committed either way.
+    /// Answers `request` once the outbox entries made after `before` have reached their rooms, and the
+    /// links have what they were told, or after [`SETTLE_TIMEOUT_MS`]: it is committed either way.
     pub(super) fn reply_when_settled(
         &mut self,
         now: Timestamp,
         request: RequestId,
         answer: String,
-        waits_for: BTreeSet<EntryId>,
-        pushes: BTreeMap<RoomName, u64>,
+        before: EntryId,
     ) {
+        let waits_for = self.room.outbox.after(before);
+        let pushes = self.room.links.outstanding();
         if waits_for.is_empty() && pushes.is_empty() {
             return self.reply(request, Ok(answer));
         }

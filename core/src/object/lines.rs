@@ -96,9 +96,7 @@ impl Object {
                 return Ok(());
             }
         };
-        let pushes = self.room.links.outstanding();
-        let passed_on = self.room.outbox.after(before);
-        self.reply_when_settled(now, request, answer, passed_on, pushes);
+        self.reply_when_settled(now, request, answer, before);
         Ok(())
     }
 

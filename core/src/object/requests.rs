@@ -64,9 +64,7 @@ impl Object {
             Request::Deliver { parcels } => {
                 let before = self.room.outbox.last_id();
                 let published = self.accept(sql, now, parcels)?;
-                let pushes = self.room.links.outstanding();
-                let passed_on = self.room.outbox.after(before);
-                self.reply_when_settled(now, request, to_json(&published), passed_on, pushes);
+                self.reply_when_settled(now, request, to_json(&published), before);
                 return Ok(());
             }
             Request::Event {
@@ -191,9 +189,7 @@ impl Object {
             Request::Status { id, report } => {
                 let before = self.room.outbox.last_id();
                 self.report(sql, now, id, std::slice::from_ref(report), false)?;
-                let pushes = self.room.links.outstanding();
-                let passed_on = self.room.outbox.after(before);
-                self.reply_when_settled(now, request, "{}".to_owned(), passed_on, pushes);
+                self.reply_when_settled(now, request, "{}".to_owned(), before);
                 return Ok(());
             }
             Request::Conversations {
@@ -225,10 +221,8 @@ impl Object {
         request: RequestId,
         before: EntryId,
     ) -> Result<(), StorageError> {
-        let told = self.room.outbox.after(before);
         let members = self.members(sql)?;
-        let pushes = self.room.links.outstanding();
-        self.reply_when_settled(now, request, members, told, pushes);
+        self.reply_when_settled(now, request, members, before);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::{
-    limits::{LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES},
+    limits::{LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
     names::{Offset, RoomName, Timestamp},
     storage::{Sql, StorageError, text},
     wire::Notice,
@@ -170,8 +170,7 @@ impl Links {
             link.not_before = Timestamp::default();
             return;
         }
-        let wait = LINK_RETRY_MS.saturating_mul(2_u64.saturating_pow(link.attempts.min(16)));
-        link.not_before = now.plus(wait.min(LINK_MAX_RETRY_MS));
+        link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
         link.attempts = link.attempts.saturating_add(1);
         link.pending.splice(0..0, carried);
         link.collapse(head);

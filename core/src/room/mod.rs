@@ -118,13 +118,19 @@ impl Room {
     ) -> Result<Self, StorageError> {
         let epoch = storage::migrate(sql, &name, fresh_epoch.as_str())?;
         let log = log::Log::open(sql, history)?;
+        let kind = namespaces::kind_of(&name);
         Ok(Self {
-            kind: namespaces::kind_of(&name),
+            kind,
             epoch: Epoch::stored(epoch),
             roster: Roster::load(sql)?,
             typing: Typing::default(),
             outbox: Outbox::load(sql)?,
-            sends: Sends::load(sql)?,
+            // Lines alone have any: the others' wakes need no query for them.
+            sends: if kind.is_listed() {
+                Sends::load(sql)?
+            } else {
+                Sends::default()
+            },
             links: Links::load(sql, log.head())?,
             log,
             name,

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     limits::{
         EVENT_WEBHOOK_GIVE_UP_MS, MAX_TIMER_MS, OUTBOX_IN_FLIGHT, OUTBOX_MAX_RETRY_MS,
-        OUTBOX_RETRY_MS,
+        OUTBOX_RETRY_MS, backoff,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text, unsigned},
@@ -206,10 +206,9 @@ impl Outbox {
                 self.entries.remove(id);
                 sql.run("DELETE FROM outbox WHERE id = ?", &[unsigned(*id)])?;
             } else if let Some(entry) = self.entries.get_mut(id) {
-                let doublings = u32::try_from(entry.attempts.min(20)).unwrap_or_default();
-                let wait = OUTBOX_RETRY_MS.saturating_mul(2_u64.saturating_pow(doublings));
+                let attempts = u32::try_from(entry.attempts).unwrap_or(u32::MAX);
                 entry.attempts = entry.attempts.saturating_add(1);
-                entry.due = now.plus(wait.min(OUTBOX_MAX_RETRY_MS));
+                entry.due = now.plus(backoff(OUTBOX_RETRY_MS, attempts, OUTBOX_MAX_RETRY_MS));
                 sql.run(
                     "UPDATE outbox SET due_at = ?, attempts = ? WHERE id = ?",
                     &[

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     limits::{
         ASK_AFTER_MS, MAX_QUEUED_SENDS, SEND_GIVE_UP_MS, SEND_LOST_MS, SEND_MAX_PAUSE_MS,
-        SEND_MAX_RETRY_MS, SEND_RETRY_MS,
+        SEND_MAX_RETRY_MS, SEND_RETRY_MS, backoff,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, json, text, unsigned},
@@ -55,11 +55,6 @@ impl Job {
             Self::Send(id) | Self::Ask(id) => id,
         }
     }
-}
-
-/// `wait`, doubled so many times.
-const fn doubled(wait: u64, times: u32) -> u64 {
-    wait.saturating_mul(2_u64.saturating_pow(times))
 }
 
 /// The queue.
@@ -249,13 +244,13 @@ impl Sends {
         } else if entry.since.plus(SEND_GIVE_UP_MS) <= now {
             return Ok(false);
         }
-        let wait = doubled(SEND_RETRY_MS, entry.attempts).min(SEND_MAX_RETRY_MS);
+        let wait = backoff(SEND_RETRY_MS, entry.attempts, SEND_MAX_RETRY_MS);
         // Half of it is chance, so that lines do not come back all at once.
         let chance = jitter.checked_rem(wait / 2).unwrap_or_default();
         let wait = (wait / 2).saturating_add(chance);
         entry.state = State::Waiting;
         entry.attempts = entry.attempts.saturating_add(1);
-        entry.due = now.plus(wait.max(at_least_ms.min(SEND_MAX_RETRY_MS)));
+        entry.due = now.plus(wait.max(at_least_ms));
         sql.run(
             "UPDATE sends SET tried_at = NULL, asks = NULL, at = ?, due_at = ?, attempts = ?
              WHERE id = ?",
@@ -283,7 +278,7 @@ impl Sends {
         let (tried_at, asks) = match entry.state {
             State::Waiting => return Ok(()),
             State::Tried(at) => {
-                let wait = doubled(SEND_RETRY_MS, self.unclear).min(SEND_MAX_PAUSE_MS);
+                let wait = backoff(SEND_RETRY_MS, self.unclear, SEND_MAX_PAUSE_MS);
                 self.unclear = self.unclear.saturating_add(1);
                 self.resumes = now.plus(wait);
                 (at, 0)

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::TwilioConfig,
-    limits::{FOUND_AFTER_MS, FOUND_BEFORE_MS, LISTED_MESSAGES, OUTBOX_MAX_RETRY_MS},
+    limits::{FOUND_AFTER_MS, FOUND_BEFORE_MS, LISTED_MESSAGES, SEND_MAX_RETRY_MS},
     names::Timestamp,
 };
 
@@ -61,7 +61,7 @@ pub enum Verdict {
     /// Twilio has it. The report has a SID.
     Sent(Report),
     /// Twilio did not look at it: to be sent again, after so long if Twilio said (at most
-    /// [`OUTBOX_MAX_RETRY_MS`]).
+    /// [`SEND_MAX_RETRY_MS`]).
     Later {
         /// In milliseconds.
         after_ms: Option<u64>,
@@ -134,7 +134,7 @@ pub fn verdict(answer: Option<&Answer>) -> Verdict {
         429 => Verdict::Later {
             after_ms: answer
                 .retry_after
-                .map(|seconds| seconds.saturating_mul(1_000).min(OUTBOX_MAX_RETRY_MS)),
+                .map(|seconds| seconds.saturating_mul(1_000).min(SEND_MAX_RETRY_MS)),
         },
         408 => Verdict::Unclear,
         400..=499 => {
@@ -385,7 +385,7 @@ mod tests {
                 429,
                 Some(u64::MAX),
                 String::new(),
-                later(Some(OUTBOX_MAX_RETRY_MS)),
+                later(Some(SEND_MAX_RETRY_MS)),
             ),
             (
                 400,
