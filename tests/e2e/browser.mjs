@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { crc32, deflateSync } from "node:zlib";
 import { assign, eventually, newNumber, token } from "./harness.mjs";
+
+export { png } from "../tools/picture.mjs";
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
 const ARGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
@@ -183,22 +184,4 @@ export async function scene(server) {
   const [ann, bob] = [person("Ann Archer"), person("Bob Baker")];
   await assign(server, line, ann.sub, bob.sub);
   return { line, contact, ann, bob, room: `sms:${line}:${contact}` };
-}
-
-/** A picture: `colour(x, y)` gives red, green and blue. */
-export function png(width, height, colour = (x, y) => [(255 * x) / width, (255 * y) / height, 128]) {
-  const rows = Buffer.alloc(height * (1 + 3 * width));
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) rows.set(colour(x, y).map(Math.round), y * (1 + 3 * width) + 1 + 3 * x);
-  const chunk = (type, data) => {
-    const named = Buffer.concat([Buffer.from(type), data]);
-    const [length, crc] = [Buffer.alloc(4), Buffer.alloc(4)];
-    length.writeUInt32BE(data.length);
-    crc.writeUInt32BE(crc32(named));
-    return Buffer.concat([length, named, crc]);
-  };
-  const header = Buffer.alloc(13);
-  header.writeUInt32BE(width, 0);
-  header.writeUInt32BE(height, 4);
-  header.set([8, 2], 8);
-  return Buffer.concat([Buffer.from("\x89PNG\r\n\x1a\n", "latin1"), chunk("IHDR", header), chunk("IDAT", deflateSync(rows)), chunk("IEND", Buffer.alloc(0))]);
 }

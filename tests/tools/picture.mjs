@@ -8,14 +8,19 @@ const RGB = 2;
 /** A sunset of sorts, another one each time. */
 export function picture() {
   const sun = { x: WIDTH * (0.2 + 0.6 * Math.random()), y: HEIGHT * (0.3 + 0.3 * Math.random()), radius: HEIGHT / 8 };
-  const rows = Array.from({ length: HEIGHT }, (_, y) => {
-    const row = Buffer.alloc(1 + 3 * WIDTH); // the first byte: no filter
-    for (let x = 0; x < WIDTH; x++) row.set(colour(x, y, sun), 1 + 3 * x);
+  return png(WIDTH, HEIGHT, (x, y) => colour(x, y, sun));
+}
+
+/** A PNG: `colour(x, y)` gives red, green and blue. */
+export function png(width, height, colour = (x, y) => [(255 * x) / width, (255 * y) / height, 128]) {
+  const rows = Array.from({ length: height }, (_, y) => {
+    const row = Buffer.alloc(1 + 3 * width); // the first byte: no filter
+    for (let x = 0; x < width; x++) row.set(colour(x, y).map(Math.round), 1 + 3 * x);
     return row;
   });
   const size = Buffer.alloc(8);
-  size.writeUInt32BE(WIDTH, 0);
-  size.writeUInt32BE(HEIGHT, 4);
+  size.writeUInt32BE(width, 0);
+  size.writeUInt32BE(height, 4);
   return Buffer.concat([
     Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
     chunk("IHDR", Buffer.concat([size, Buffer.from([8, RGB, 0, 0, 0])])),
@@ -28,7 +33,7 @@ function colour(x, y, sun) {
   if (Math.hypot(x - sun.x, y - sun.y) < sun.radius) return [255, 236, 179];
   if (y > HEIGHT * 0.72) return [24, 48 + (y % 7), 74 + (y % 11)];
   const far = y / HEIGHT;
-  return [90 + 160 * far, 70 + 70 * far, 140 - 50 * far].map(Math.round);
+  return [90 + 160 * far, 70 + 70 * far, 140 - 50 * far];
 }
 
 /** https://www.w3.org/TR/png-3/#5Chunk-layout */
