@@ -144,19 +144,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::Config;
-
-    const ACCOUNT: &str = "AC00000000000000000000000000000001";
-
-    fn config(api_base: Option<&str>) -> TwilioConfig {
-        let var = |name: &str| match name {
-            "TWILIO_ACCOUNT_SID" => Some(ACCOUNT.to_owned()),
-            "TWILIO_AUTH_TOKEN" => Some("token".to_owned()),
-            "TWILIO_API_BASE" => api_base.map(str::to_owned),
-            _ => None,
-        };
-        Config::read(var).unwrap().twilio
-    }
+    use crate::twilio::testing::{ACCOUNT, config};
 
     #[test]
     fn a_public_url_is_one_of_the_internet() {

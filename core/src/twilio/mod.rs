@@ -15,3 +15,21 @@ pub mod rest;
 pub mod segments;
 pub mod signature;
 pub mod status;
+
+/// An account, for the tests.
+#[cfg(test)]
+mod testing {
+    use crate::config::{Config, TwilioConfig};
+
+    pub const ACCOUNT: &str = "AC00000000000000000000000000000001";
+
+    pub fn config(api_base: Option<&str>) -> TwilioConfig {
+        let var = |name: &str| match name {
+            "TWILIO_ACCOUNT_SID" => Some(ACCOUNT.to_owned()),
+            "TWILIO_AUTH_TOKEN" => Some("token".to_owned()),
+            "TWILIO_API_BASE" => api_base.map(str::to_owned),
+            _ => None,
+        };
+        Config::read(var).unwrap().twilio
+    }
+}

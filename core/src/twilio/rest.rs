@@ -219,22 +219,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::config::Config;
+    use crate::twilio::testing::{ACCOUNT, config};
 
-    const ACCOUNT: &str = "AC00000000000000000000000000000001";
     const SID: &str = "SM0123456789abcdef0123456789abcdef";
     /// 2026-01-05T10:00:00Z
     const TRIED_AT: Timestamp = Timestamp(1_767_607_200_000);
-
-    fn config(api_base: Option<&str>) -> TwilioConfig {
-        let var = |name: &str| match name {
-            "TWILIO_ACCOUNT_SID" => Some(ACCOUNT.to_owned()),
-            "TWILIO_AUTH_TOKEN" => Some("token".to_owned()),
-            "TWILIO_API_BASE" => api_base.map(str::to_owned),
-            _ => None,
-        };
-        Config::read(var).unwrap().twilio
-    }
 
     fn message(body: &str, media: &[&str]) -> Outgoing {
         let media = json!(media);
