@@ -62,6 +62,8 @@ pub const DEFAULT_HISTORY_LIMIT: u32 = 50;
 /// What `?since=` replays at most; a reader further behind is told `recovered: false` and pages
 /// through the history instead. 10,000 × a few hundred bytes stays far under the isolate's 128 MB.
 pub const MAX_REPLAY: u32 = 10_000;
+/// workerd's limit on a statement's parameters.
+pub const MAX_SQL_PARAMETERS: usize = 100;
 /// How many publications pile up past `HISTORY_MAX_MESSAGES` before they are pruned in one go: a
 /// row deleted is a row written, but a statement a message would be worse.
 pub const PRUNE_SLACK: u64 = 100;

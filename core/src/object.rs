@@ -36,11 +36,11 @@ use crate::{
     error::Refusal,
     event::Publication,
     event_webhook,
-    hub::{Attachment, ConnectionId, DisconnectReason, Hub, Journal, Wire},
-    names::{RoomName, Timestamp},
+    hub::{Attachment, Connection, ConnectionId, DisconnectReason, Hub, Journal, Wire},
+    names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
-    wire::{Access, Audience},
+    wire::{Access, Audience, Op, Request},
 };
 
 /// What all objects of an isolate share: the configuration, read once.
@@ -210,11 +210,13 @@ impl Object {
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        self.expect(sql, inputs)?;
         for input in inputs {
             self.handle(sql, now, input)?;
         }
         self.tell_latest();
         self.tell_presence();
+        self.room.commit(sql, now)?;
         self.journal.commit(sql, now)?;
         self.set_auto_response();
         let mut out = std::mem::take(&mut self.out);
@@ -241,6 +243,57 @@ impl Object {
     /// What happened since the last call.
     pub fn take_stats(&mut self) -> Stats {
         std::mem::take(&mut self.stats)
+    }
+
+    /// Which keys the turn's events seem to have: one query for them all is cheaper than one each, and
+    /// a wrong guess costs little.
+    fn expect(&mut self, sql: &dyn Sql, inputs: &[Input]) -> Result<(), StorageError> {
+        let mut keys = Vec::new();
+        let mut expect = |user: &UserId, id: &str| {
+            keys.push(room::Dedupe::Client {
+                user: user.clone(),
+                id: id.to_owned(),
+            });
+        };
+        for input in inputs {
+            match input {
+                Input::Text { connection, text } => {
+                    let user = self.hub.get(*connection).and_then(|c| self.user_of(c));
+                    if let (Some(user), Some(id)) = (user, id_in(text)) {
+                        expect(user, id);
+                    }
+                }
+                Input::Request { body, .. } => {
+                    if let Request::Link { ops, .. } = &**body {
+                        for op in ops {
+                            if let Op::Event {
+                                claims,
+                                id: Some(id),
+                                ..
+                            } = op
+                            {
+                                expect(&claims.user, id);
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        match keys.as_slice() {
+            [] | [_] => Ok(()),
+            keys => self.room.expect(sql, keys),
+        }
+    }
+
+    /// Whose connection this is; of several sockets' on it any one's.
+    fn user_of<'a>(&'a self, connection: &'a Connection) -> Option<&'a UserId> {
+        if let Some(plain) = connection.plain() {
+            return Some(&plain.claims.user);
+        }
+        let session = self.hub.sessions.get(connection.attachment.sid()?)?;
+        let socket = self.hub.sockets.get(*session.sockets.values().next()?)?;
+        Some(&socket.record.claims.user)
     }
 
     fn handle(&mut self, sql: &dyn Sql, now: Timestamp, input: &Input) -> Result<(), StorageError> {
@@ -337,6 +390,12 @@ struct PresenceDiff<'a> {
     room: &'a str,
     #[serde(flatten)]
     diff: &'a room::Diff,
+}
+
+/// What a frame most likely has for an id.
+fn id_in(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once(r#""id":""#)?;
+    rest.split_once('"').map(|(id, _)| id)
 }
 
 /// Grants are for the door; what they gave is kept as [`Access`], so that an attachment stays small.

@@ -6,7 +6,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::names::RoomName;
+use crate::{limits::MAX_SQL_PARAMETERS, names::RoomName};
 
 /// A value that goes into or comes out of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +91,25 @@ impl Row {
 
 /// A synchronous SQLite. All that one turn writes commits together.
 pub trait Sql {
-    /// Runs one statement and returns its rows, all of them read.
+    /// Runs one statement. A `SELECT` gives its rows, all of them read; nothing else has any.
     fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError>;
+}
+
+/// Inserts `rows`, one after the other in one slice, into as many `columns`, with as few statements as
+/// the limit on parameters allows.
+pub fn insert_all(
+    sql: &dyn Sql,
+    (insert, columns): (&str, usize),
+    rows: &[Value],
+) -> Result<(), StorageError> {
+    let columns = columns.max(1);
+    let at_once = MAX_SQL_PARAMETERS.div_euclid(columns).max(1);
+    let marks = format!("({})", vec!["?"; columns].join(", "));
+    for rows in rows.chunks(at_once.saturating_mul(columns)) {
+        let marks = vec![marks.as_str(); rows.len().div_euclid(columns)].join(", ");
+        sql.run(&format!("{insert}{marks}"), rows)?;
+    }
+    Ok(())
 }
 
 /// An unsigned number as a parameter.
@@ -371,6 +388,10 @@ pub mod memory {
                 Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
             });
             let columns = prepared.column_count();
+            assert!(
+                columns == 0 || statement.starts_with("SELECT"),
+                "{statement}"
+            );
             let mut rows = prepared
                 .query(rusqlite::params_from_iter(parameters))
                 .map_err(error)?;

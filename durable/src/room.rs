@@ -22,10 +22,9 @@ use dialtone_core::{
 use futures::channel::oneshot;
 use serde_json::json;
 use worker::{
-    Date, DurableObject, Env, Request, Response, Result, State, WebSocket,
-    WebSocketIncomingMessage, durable_object,
+    Date, DurableObject, Env, Request, Response, Result, State, WebSocket, durable_object,
     js_sys::{Function, Reflect, Uint8Array, futures::future_to_promise},
-    wasm_bindgen::{JsCast, JsValue, closure::Closure},
+    wasm_bindgen::{JsCast, JsValue, closure::Closure, prelude::wasm_bindgen},
 };
 
 use crate::{
@@ -38,8 +37,11 @@ use crate::{
     storage::{ObjectSql, describe},
 };
 
+/// After so long without a turn the next input does not wait for others.
+const QUIET_MS: u64 = 5;
+
 /// A room.
-#[durable_object]
+#[durable_object(fetch)]
 pub struct Room {
     shell: Rc<Shell>,
 }
@@ -81,59 +83,58 @@ impl DurableObject for Room {
             Answer::Polled(answer) => polled(answer),
         }
     }
+}
 
-    async fn alarm(&self) -> Result<Response> {
+/// The other callbacks, by hand: those that the macro makes are asynchronous, and a promise and its
+/// microtasks for each frame cost more than the frame does.
+#[wasm_bindgen]
+impl Room {
+    /// The alarm rings. workerd calls one again that failed.
+    pub fn alarm(&self) -> std::result::Result<(), JsValue> {
         metrics::wake(Wake::Alarm);
-        self.shell.push(Input::Alarm {
+        self.shell.inbox.borrow_mut().push(Input::Alarm {
             heard: heard(&self.shell.context),
         });
-        // workerd calls an alarm again that failed.
         if self.shell.turn() {
-            Response::empty()
+            Ok(())
         } else {
-            Err("the turn failed".into())
+            Err(JsValue::from_str("the turn failed"))
         }
     }
 
-    async fn websocket_message(
-        &self,
-        socket: WebSocket,
-        message: WebSocketIncomingMessage,
-    ) -> Result<()> {
+    /// A frame.
+    #[wasm_bindgen(js_name = webSocketMessage)]
+    pub fn web_socket_message(&self, socket: &Socket, message: &JsValue) {
         metrics::wake(Wake::Message);
-        let Some(connection) = connection_of(&ours(&socket)) else {
-            return Ok(());
-        };
-        self.shell.push(match message {
-            WebSocketIncomingMessage::String(text) => Input::Text { connection, text },
-            WebSocketIncomingMessage::Binary(bytes) => Input::Binary { connection, bytes },
-        });
-        Ok(())
+        if let Some(connection) = connection_of(socket) {
+            self.shell.push(frame(connection, message));
+        }
     }
 
-    async fn websocket_close(
-        &self,
-        socket: WebSocket,
-        code: usize,
-        reason: String,
-        _was_clean: bool,
-    ) -> Result<()> {
+    /// A client has closed, or is gone.
+    #[wasm_bindgen(js_name = webSocketClose)]
+    pub fn web_socket_close(&self, socket: &Socket, code: u16, reason: &str) {
         metrics::wake(Wake::Close);
-        let code = u16::try_from(code).unwrap_or_default();
-        self.shell.closed(&ours(&socket), code, &reason);
-        Ok(())
+        self.shell.closed(socket, code, reason);
     }
 
-    async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
+    /// A socket has failed.
+    #[wasm_bindgen(js_name = webSocketError)]
+    pub fn web_socket_error(&self, socket: &Socket) {
         metrics::wake(Wake::Error);
-        self.shell.closed(&ours(&socket), 1006, "");
-        Ok(())
+        self.shell.closed(socket, 1006, "");
     }
 }
 
-fn ours(socket: &WebSocket) -> Socket {
-    let socket: &worker::web_sys::WebSocket = socket.as_ref();
-    socket.clone().unchecked_into()
+/// What came on a socket.
+fn frame(connection: ConnectionId, message: &JsValue) -> Input {
+    match message.as_string() {
+        Some(text) => Input::Text { connection, text },
+        None => Input::Binary {
+            connection,
+            bytes: Uint8Array::new(message).to_vec(),
+        },
+    }
 }
 
 /// `application/problem+json` (RFC 9457).
@@ -188,6 +189,9 @@ struct Shell {
     waiting: RefCell<HashMap<RequestId, oneshot::Sender<Answer>>>,
     last_request: Cell<u64>,
     turn_is_due: Cell<bool>,
+    /// When the last one began, in ms since 1970.
+    last_turn: Cell<u64>,
+    is_turning: Cell<bool>,
     timer: RefCell<JsValue>,
     on_turn: Function,
     on_timer: Function,
@@ -213,7 +217,7 @@ impl Shell {
                 }),
                 on_timer: callback(|shell| {
                     metrics::wake(Wake::Timer);
-                    shell.push(Input::Timer);
+                    shell.inbox.borrow_mut().push(Input::Timer);
                     shell.turn();
                 }),
                 context,
@@ -224,21 +228,30 @@ impl Shell {
                 waiting: RefCell::default(),
                 last_request: Cell::default(),
                 turn_is_due: Cell::default(),
+                last_turn: Cell::default(),
+                is_turning: Cell::default(),
                 timer: RefCell::new(JsValue::UNDEFINED),
             }
         })
     }
 
-    /// An input for the next turn, which comes as soon as the event loop is free.
-    fn push(&self, input: Input) {
+    /// An input. Where nothing has happened for a while it is a turn of its own, at once; else the turn
+    /// comes as soon as the event loop is free, with all that has come by then.
+    fn push(self: &Rc<Self>, input: Input) {
         self.inbox.borrow_mut().push(input);
-        if !self.turn_is_due.replace(true) {
+        if self.turn_is_due.replace(true) {
+            return;
+        }
+        let quiet_from = self.last_turn.get().saturating_add(QUIET_MS);
+        if !self.is_turning.get() && quiet_from <= Date::now().as_millis() {
+            self.turn();
+        } else {
             set_timeout(&self.on_turn, 0.0);
         }
     }
 
     /// A request: an input whose turn, or a later one, answers.
-    async fn ask(&self, pending: Pending) -> Answer {
+    async fn ask(self: &Rc<Self>, pending: Pending) -> Answer {
         let request = RequestId(self.last_request.get().saturating_add(1));
         self.last_request.set(request.0);
         let (sender, answer) = oneshot::channel();
@@ -257,7 +270,7 @@ impl Shell {
             .unwrap_or_else(|_| Answer::Json(Err(Refusal::internal())))
     }
 
-    fn closed(&self, socket: &Socket, code: u16, reason: &str) {
+    fn closed(self: &Rc<Self>, socket: &Socket, code: u16, reason: &str) {
         let known = self.sockets.borrow_mut().closed(socket, code, reason);
         // After a wake the cache is empty; the roster still has to hear of it.
         if let Some(connection) = known.or_else(|| connection_of(socket)) {
@@ -268,8 +281,13 @@ impl Shell {
     /// One turn: all that waits. False if any of it failed.
     fn turn(self: &Rc<Self>) -> bool {
         self.turn_is_due.set(false);
+        self.last_turn.set(Date::now().as_millis());
+        // What its outputs push has a turn of its own, after this one.
+        self.is_turning.set(true);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
-        self.turn_on(&inputs)
+        let ok = self.turn_on(&inputs);
+        self.is_turning.set(false);
+        ok
     }
 
     /// The machine in one transaction, then its outputs in order. What storage cannot take is tried
@@ -439,7 +457,7 @@ impl Shell {
         attachment: &Attachment,
     ) -> std::result::Result<WebSocket, JsValue> {
         let connection = attachment.connection;
-        let listener = |run: fn(&Self, ConnectionId, JsValue)| -> Function {
+        let listener = |run: fn(&Rc<Self>, ConnectionId, JsValue)| -> Function {
             let shell = Rc::downgrade(self);
             let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
                 if let Some(shell) = shell.upgrade() {
@@ -451,13 +469,7 @@ impl Shell {
         let on_message = listener(|shell, connection, event| {
             metrics::wake(Wake::Message);
             let data = Reflect::get(&event, &JsValue::from_str("data")).unwrap_or_default();
-            shell.push(match data.as_string() {
-                Some(text) => Input::Text { connection, text },
-                None => Input::Binary {
-                    connection,
-                    bytes: Uint8Array::new(&data).to_vec(),
-                },
-            });
+            shell.push(frame(connection, &data));
         });
         let on_close = listener(|shell, connection, _| {
             metrics::wake(Wake::Close);
@@ -475,7 +487,7 @@ impl Shell {
         }
     }
 
-    fn delivered(&self, delivery: Delivery, delivered: bool) {
+    fn delivered(self: &Rc<Self>, delivery: Delivery, delivered: bool) {
         self.push(Input::Delivered {
             delivery,
             delivered,

@@ -14,12 +14,14 @@ pub struct ObjectSql(pub SqlStorage);
 impl Sql for ObjectSql {
     fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError> {
         let parameters: Array = parameters.iter().map(to_js).collect();
-        let rows = self
-            .0
-            .exec(statement, &parameters)
-            .and_then(|cursor| cursor.raw())
-            .and_then(|rows| rows.to_array())
-            .map_err(|error| StorageError::Sqlite(describe(&error)))?;
+        let failed = |error| StorageError::Sqlite(describe(&error));
+        let cursor = self.0.exec(statement, &parameters).map_err(failed)?;
+        // What has no rows is through by now.
+        if !statement.starts_with("SELECT") {
+            return Ok(Vec::new());
+        }
+        let rows = cursor.raw().and_then(|rows| rows.to_array());
+        let rows = rows.map_err(failed)?;
         rows.iter().map(|row| from_js(&row)).collect()
     }
 }

@@ -1,13 +1,15 @@
 //! The room's ordered log, its dedupe keys, and what is pruned of them.
 
+use std::{cell::Cell, collections::HashMap};
+
 use serde_json::value::RawValue;
 
 use crate::{
     config::HistoryConfig,
     event::{Args, Publication},
-    limits::{DEDUPE_MIN_AGE_MS, MAX_REPLAY, PRUNE_SLACK},
+    limits::{DEDUPE_MIN_AGE_MS, MAX_REPLAY, MAX_SQL_PARAMETERS, PRUNE_SLACK},
     names::{Offset, Timestamp},
-    storage::{Row, Sql, StorageError, Value, optional_text, text, unsigned},
+    storage::{Row, Sql, StorageError, Value, insert_all, optional_text, text, unsigned},
 };
 
 /// Pages and replays stop at so many bytes of arguments, whatever the limit: 200 messages of 1 MB
@@ -18,13 +20,25 @@ const MAX_REPLAY_BYTES: u64 = 16_000_000;
 const CHUNK: u32 = 25;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The cached ends of the log, and how long it may get.
+/// The cached ends of the log, how long it may get, and what this turn adds to it: its rows are
+/// written together, before anything is read and at the turn's end.
 pub struct Log {
     head: Offset,
     /// The oldest publication that is kept, and when it was accepted.
     oldest: Option<(Offset, Timestamp)>,
     history: HistoryConfig,
+    rows: Cell<Vec<Value>>,
+    dedupe_rows: Cell<Vec<Value>>,
+    /// Where the keys went that this turn has looked up or given out.
+    keys: HashMap<String, Option<Offset>>,
 }
+
+/// The columns that `rows` and `dedupe_rows` have.
+const INSERT: (&str, usize) = (
+    "INSERT INTO log (offset, namespace, event, args, sender, at, audience) VALUES ",
+    7,
+);
+const INSERT_DEDUPE: (&str, usize) = ("INSERT INTO dedupe (key, offset, at) VALUES ", 3);
 
 /// Which page of the history; offsets are exclusive. Without `after`, the newest.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +68,9 @@ impl Log {
             head,
             oldest: None,
             history,
+            rows: Cell::default(),
+            dedupe_rows: Cell::default(),
+            keys: HashMap::new(),
         };
         log.reload_oldest(sql)?;
         Ok(log)
@@ -75,7 +92,27 @@ impl Log {
         self.head
     }
 
+    /// Where the events of these keys went, in one query for all of them: [`Self::find_duplicate`] knows
+    /// it for the rest of the turn.
+    pub fn look_up(&mut self, sql: &dyn Sql, keys: Vec<String>) -> Result<(), StorageError> {
+        for keys in keys.chunks(MAX_SQL_PARAMETERS) {
+            let marks = vec!["?"; keys.len()].join(", ");
+            let statement = format!("SELECT key, offset FROM dedupe WHERE key IN ({marks})");
+            let parameters: Vec<Value> = keys.iter().map(text).collect();
+            self.keys.extend(keys.iter().map(|key| (key.clone(), None)));
+            for row in sql.run(&statement, &parameters)? {
+                let offset = Offset(row.unsigned(1, "dedupe")?);
+                self.keys
+                    .insert(row.text(0, "dedupe")?.to_owned(), Some(offset));
+            }
+        }
+        Ok(())
+    }
+
     pub fn find_duplicate(&self, sql: &dyn Sql, key: &str) -> Result<Option<Offset>, StorageError> {
+        if let Some(known) = self.keys.get(key) {
+            return Ok(*known);
+        }
         let rows = sql.run("SELECT offset FROM dedupe WHERE key = ?", &[text(key)])?;
         rows.first()
             .map(|row| row.unsigned(0, "dedupe").map(Offset))
@@ -84,42 +121,53 @@ impl Log {
 
     pub fn append(
         &mut self,
-        sql: &dyn Sql,
         namespace: &str,
         publication: &Publication,
         offset: Offset,
-        dedupe: Option<&str>,
-    ) -> Result<(), StorageError> {
+        dedupe: Option<String>,
+    ) {
         let sender = publication
             .sender
             .as_ref()
             .and_then(|s| serde_json::to_string(s).ok());
         let audience = Some(&publication.audience).filter(|audience| !audience.is_everyone());
         let audience = audience.and_then(|audience| serde_json::to_string(audience).ok());
-        sql.run(
-            "INSERT INTO log (offset, namespace, event, args, sender, at, audience)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-            &[
-                unsigned(offset.0),
-                text(namespace),
-                text(publication.event.as_str()),
-                text(publication.args.to_array()),
-                sender.map_or(Value::Null, Value::Text),
-                unsigned(publication.at.0),
-                audience.map_or(Value::Null, Value::Text),
-            ],
-        )?;
+        self.rows.get_mut().extend([
+            unsigned(offset.0),
+            text(namespace),
+            text(publication.event.as_str()),
+            text(publication.args.to_array()),
+            sender.map_or(Value::Null, Value::Text),
+            unsigned(publication.at.0),
+            audience.map_or(Value::Null, Value::Text),
+        ]);
         if let Some(key) = dedupe {
-            sql.run(
-                "INSERT INTO dedupe (key, offset, at) VALUES (?, ?, ?)",
-                &[text(key), unsigned(offset.0), unsigned(publication.at.0)],
-            )?;
+            self.dedupe_rows.get_mut().extend([
+                text(key.as_str()),
+                unsigned(offset.0),
+                unsigned(publication.at.0),
+            ]);
+            self.keys.insert(key, Some(offset));
         }
         self.head = offset;
         if self.oldest.is_none() {
             self.oldest = Some((offset, publication.at));
         }
-        self.prune_by_count(sql, publication.at)
+    }
+
+    fn write(&self, sql: &dyn Sql) -> Result<(), StorageError> {
+        insert_all(sql, INSERT, &self.rows.take())?;
+        insert_all(sql, INSERT_DEDUPE, &self.dedupe_rows.take())
+    }
+
+    /// The end of a turn.
+    pub fn commit(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
+        self.keys.clear();
+        if self.rows.get_mut().is_empty() {
+            return Ok(());
+        }
+        self.write(sql)?;
+        self.prune_by_count(sql, now)
     }
 
     fn prune_by_count(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
@@ -140,6 +188,7 @@ impl Log {
         if self.prune_at().is_none_or(|due| due > now) {
             return Ok(());
         }
+        self.write(sql)?;
         let cutoff = now.minus(self.max_age_ms());
         let rows = sql.run(
             "SELECT offset FROM log WHERE at <= ? AND offset < ? ORDER BY offset DESC LIMIT 1",
@@ -181,7 +230,24 @@ impl Log {
         self.history.max_age_days.saturating_mul(DAY_MS)
     }
 
+    /// How many events of this name there are after `offset`.
+    pub fn count_after(
+        &self,
+        sql: &dyn Sql,
+        offset: Offset,
+        event: &str,
+    ) -> Result<u64, StorageError> {
+        self.write(sql)?;
+        let rows = sql.run(
+            "SELECT COUNT(*) FROM log WHERE offset > ? AND event = ?",
+            &[unsigned(offset.0), text(event)],
+        )?;
+        let count = rows.first().map(|row| row.unsigned(0, "count"));
+        Ok(count.transpose()?.unwrap_or_default())
+    }
+
     pub fn page(&self, sql: &dyn Sql, page: &Page) -> Result<Paging, StorageError> {
+        self.write(sql)?;
         let (mut low, mut high) = (
             page.after.unwrap_or_default(),
             page.before
@@ -235,6 +301,7 @@ impl Log {
 
     /// The publication at `offset`, if it is kept.
     pub fn at(&self, sql: &dyn Sql, offset: Offset) -> Result<Option<Publication>, StorageError> {
+        self.write(sql)?;
         let rows = sql.run(
             "SELECT offset, event, args, sender, at, audience FROM log WHERE offset = ?",
             &[unsigned(offset.0)],
@@ -253,6 +320,7 @@ impl Log {
         if offset == self.head {
             return Ok(Some(Vec::new()));
         }
+        self.write(sql)?;
         let whole = self
             .oldest
             .is_some_and(|(oldest, _)| oldest <= offset.next());

@@ -58,7 +58,9 @@ pub fn add(sql: &dyn Sql, now: Timestamp, user: &UserId) -> Result<bool, Storage
 pub fn remove(sql: &dyn Sql, user: &UserId) -> Result<Vec<RoomName>, StorageError> {
     let user = [text(user.as_str())];
     sql.run("DELETE FROM members WHERE user = ?", &user)?;
-    sql.run("DELETE FROM followers WHERE user = ? RETURNING room", &user)?
+    let followers = sql.run("SELECT room FROM followers WHERE user = ?", &user)?;
+    sql.run("DELETE FROM followers WHERE user = ?", &user)?;
+    followers
         .iter()
         .map(|row| {
             RoomName::parse(row.text(0, "follower")?).map_err(|_| StorageError::Corrupt("follower"))

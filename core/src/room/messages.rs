@@ -160,12 +160,7 @@ impl Room {
         if through <= stored.read {
             return Ok(false);
         }
-        let rows = sql.run(
-            "SELECT COUNT(*) FROM log WHERE offset > ? AND event = ?",
-            &[unsigned(through.0), text(INBOUND)],
-        )?;
-        let unread = rows.first().map(|row| row.unsigned(0, "count"));
-        let unread = unread.transpose()?.unwrap_or_default();
+        let unread = self.log.count_after(sql, through, INBOUND)?;
         let is_less = unread != stored.unread;
         (stored.read, stored.unread) = (through, unread);
         storage::set_state(sql, STANDING, &stored)?;

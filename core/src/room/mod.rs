@@ -182,12 +182,11 @@ impl Room {
         let key = dedupe.map(Dedupe::key);
         let namespace = publication.audience.namespace.as_deref();
         self.log.append(
-            sql,
             namespace.unwrap_or(self.kind.namespace_for(&publication.event)),
             &publication,
             offset,
-            key.as_deref(),
-        )?;
+            key,
+        );
         self.pass_on(sql, now, &publication, offset, dedupe, from.outgoing)?;
         Ok(Outcome::New(Rc::new(publication)))
     }
@@ -324,6 +323,17 @@ impl Room {
         follower: &RoomName,
     ) -> Result<bool, StorageError> {
         members::follow(sql, user, follower)
+    }
+
+    /// These events may come: where their keys went is looked up for all of them at once.
+    pub fn expect(&mut self, sql: &dyn Sql, keys: &[Dedupe]) -> Result<(), StorageError> {
+        self.log
+            .look_up(sql, keys.iter().map(Dedupe::key).collect())
+    }
+
+    /// The end of a turn: what it published is written.
+    pub fn commit(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
+        self.log.commit(sql, now)
     }
 
     /// Deletes what is too old to be kept.
