@@ -94,6 +94,8 @@ pub struct Object {
     /// When this machine was built: what happened before, it does not remember.
     opened_at: Timestamp,
     settling: Vec<Settling>,
+    /// What this turn answers to lobbies, at its end.
+    link_answers: Vec<links::ToAnswer>,
     /// A publication that is told at the end of the turn, if none like it follows; for how many before
     /// it it stands.
     latest: Option<(Rc<Publication>, u64)>,
@@ -182,6 +184,7 @@ impl Object {
             auto_response: None,
             opened_at: now,
             settling: Vec::new(),
+            link_answers: Vec::new(),
             latest: None,
             fresh: Vec::new(),
             out: Vec::new(),

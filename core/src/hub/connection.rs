@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionId, rate::Bucket};
+use super::{
+    ConnectionId,
+    rate::Bucket,
+    runs::{Append, Run, Runs},
+};
 use crate::{
     auth::Claims,
     limits::TOKEN_LEEWAY_MS,
@@ -77,8 +81,8 @@ impl Attachment {
 pub struct Connection {
     /// What survives hibernation.
     pub attachment: Attachment,
-    /// The frames of this turn.
-    pub(super) pending: Vec<u32>,
+    /// What it gets in this turn.
+    pub(super) run: Run,
     /// How much it may still send.
     pub rate: Bucket,
     /// How many bytes it was sent since it last showed that it reads.
@@ -94,7 +98,7 @@ impl Connection {
     pub fn new(attachment: Attachment) -> Self {
         Self {
             attachment,
-            pending: Vec::new(),
+            run: 0,
             rate: Bucket::default(),
             unread_bytes: 0,
             asked_to_read_at: None,
@@ -108,6 +112,20 @@ impl Connection {
             Wire::Plain(plain) => Some(plain),
             _ => None,
         }
+    }
+
+    /// It gets one frame more.
+    pub(super) fn append(
+        &mut self,
+        id: ConnectionId,
+        append: &mut Append,
+        runs: &mut Runs,
+        pending: &mut Vec<ConnectionId>,
+    ) {
+        if self.run == 0 {
+            pending.push(id);
+        }
+        self.run = runs.append(append, self.run);
     }
 
     pub(super) fn is_batched(&self) -> bool {

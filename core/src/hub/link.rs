@@ -143,6 +143,21 @@ impl Link {
         Ok(())
     }
 
+    /// Asks for what came after the place where this object's sockets are; false if that cannot be asked.
+    pub fn pull(&mut self, now: Timestamp) -> bool {
+        let Some(since) = self.position.clone() else {
+            return false;
+        };
+        self.is_pulling =
+            self.is_pulling || self.ask(now, Op::Pull { since }, Waiter::Pull).is_ok();
+        self.is_pulling
+    }
+
+    /// Whether a request is under way, whose answer may hold what seems to be missing.
+    pub fn is_answered_soon(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
     /// Whether there is nothing to ask.
     pub fn is_idle(&self) -> bool {
         self.ops.is_empty() && self.under_way.is_empty()
@@ -163,14 +178,14 @@ impl Links {
     }
 
     /// The requests that go out now.
-    pub fn requests(&mut self, now: Timestamp) -> Vec<(RoomName, Vec<Op>)> {
+    pub fn requests(&mut self, now: Timestamp) -> Vec<(RoomName, Option<StreamPosition>, Vec<Op>)> {
         let mut requests = Vec::new();
         for (room, link) in &mut self.links {
             let free = link.under_way.is_empty() && link.not_before <= now;
             if free && !link.ops.is_empty() {
                 link.under_way = std::mem::take(&mut link.ops);
                 let ops = link.under_way.iter().map(|pending| pending.op.clone());
-                requests.push((room.clone(), ops.collect()));
+                requests.push((room.clone(), link.position.clone(), ops.collect()));
             }
         }
         requests

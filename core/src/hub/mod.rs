@@ -14,6 +14,7 @@ mod link;
 pub mod lobby;
 pub mod plain;
 mod rate;
+mod runs;
 mod session;
 mod socket;
 
@@ -26,6 +27,7 @@ pub use connection::{Attachment, Connection, Plain, Wire, end_of};
 pub use disconnect::{DisconnectReason, echo_of};
 pub use journal::Journal;
 pub use link::{Link, Links, Pending, Purpose, Waiter};
+use runs::{Append, Run, Runs};
 pub use session::Session;
 pub use socket::{
     Asked, AskedBy, Auth, Floor, Held, Membership, Record, Recovery, Sent, Socket, SocketKey,
@@ -137,7 +139,9 @@ pub struct Hub {
     last_id: u32,
     /// How many plain connections each user has.
     users: HashMap<String, usize>,
-    frames: Vec<Frame>,
+    runs: Runs,
+    /// Those that get something in this turn.
+    pending: Vec<ConnectionId>,
     /// Those that were sent something in the last flush and are far behind.
     behind: Vec<ConnectionId>,
     /// The Engine.IO sessions, by sid.
@@ -235,10 +239,7 @@ impl Hub {
 
     /// A frame for one connection.
     pub fn send(&mut self, id: ConnectionId, frame: impl Into<Frame>) {
-        let index = self.add_frame(frame.into());
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.pending.push(index);
-        }
+        self.send_each(&[id], [frame]);
     }
 
     /// A frame for all plain sockets for which `wants` says so.
@@ -247,23 +248,28 @@ impl Hub {
         frame: impl Into<Frame>,
         wants: impl Fn(ConnectionId, &Connection, &Plain) -> bool,
     ) {
-        let index = self.add_frame(frame.into());
+        let mut append = Append::new(frame.into());
         for (id, connection) in &mut self.connections {
             let plain = connection.plain();
             if plain.is_some_and(|plain| wants(*id, connection, plain)) {
-                connection.pending.push(index);
+                connection.append(*id, &mut append, &mut self.runs, &mut self.pending);
             }
         }
     }
 
     /// Frames, one after the other, for these connections; a connection that is named twice gets
     /// them twice.
-    pub fn send_each<F: Into<Frame>>(&mut self, ids: &[ConnectionId], frames: Vec<F>) {
-        let frames = frames.into_iter().map(Into::into);
-        let indices: Vec<u32> = frames.map(|frame| self.add_frame(frame)).collect();
-        for id in ids {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.pending.extend_from_slice(&indices);
+    pub fn send_each<F: Into<Frame>>(
+        &mut self,
+        ids: &[ConnectionId],
+        frames: impl IntoIterator<Item = F>,
+    ) {
+        for frame in frames {
+            let mut append = Append::new(frame.into());
+            for id in ids {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.append(*id, &mut append, &mut self.runs, &mut self.pending);
+                }
             }
         }
     }
@@ -271,89 +277,65 @@ impl Hub {
     /// The wire `to` goes on for `from`: it gets what waited for a GET, and what `from` was to get in
     /// this turn.
     pub fn take_over(&mut self, from: ConnectionId, to: ConnectionId, queue: Vec<Frame>) {
-        let mut pending: Vec<u32> = queue.into_iter().map(|f| self.add_frame(f)).collect();
-        pending.extend(
-            self.connections
-                .remove(&from)
-                .into_iter()
-                .flat_map(|c| c.pending),
-        );
-        if let Some(connection) = self.connections.get_mut(&to) {
-            connection.pending.extend(pending);
-        }
+        let pending = self.connections.remove(&from).map(|c| c.run);
+        let pending = self.runs.frames(pending.unwrap_or_default());
+        self.send_each(&[to], queue.into_iter().chain(pending));
     }
 
     /// What a connection was to get by now; for one that is about to be closed.
     pub fn take_pending(&mut self, id: ConnectionId) -> Option<Flush> {
         let connection = self.connections.get_mut(&id)?;
-        let pending = std::mem::take(&mut connection.pending);
-        let batch = connection.is_batched();
-        (!pending.is_empty()).then(|| self.group(&pending, batch, vec![id]))
-    }
-
-    fn group(&self, pending: &[u32], batch: bool, connections: Vec<ConnectionId>) -> Flush {
-        let frames = pending
-            .iter()
-            .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
-        let frames = if batch {
-            join_lines(frames.filter_map(|frame| match frame {
-                Frame::Text(text) => Some(text),
-                Frame::Binary(_) => None,
-            }))
-        } else {
-            frames.cloned().collect()
-        };
-        Flush {
+        let run = std::mem::take(&mut connection.run);
+        let frames = self.runs.frames(run);
+        let frames = framed(frames, connection.is_batched());
+        let connections = vec![id];
+        (run != 0).then_some(Flush {
             connections,
             frames,
-        }
-    }
-
-    fn add_frame(&mut self, frame: Frame) -> u32 {
-        let index = u32::try_from(self.frames.len()).unwrap_or(u32::MAX);
-        self.frames.push(frame);
-        index
+        })
     }
 
     /// The turn's frames, grouped by WebSockets that get the same ones; those of polling sessions are
     /// put into their queues.
     pub fn flush(&mut self) -> Vec<Flush> {
-        let mut groups: HashMap<(Vec<u32>, bool), Vec<ConnectionId>> = HashMap::new();
-        for (id, connection) in &mut self.connections {
-            if connection.pending.is_empty() {
+        let mut groups: HashMap<(Run, bool), (usize, usize)> = HashMap::new();
+        let mut flushes: Vec<Flush> = Vec::new();
+        for id in std::mem::take(&mut self.pending) {
+            // One that is gone, or was sent what it had before it was closed.
+            let Some(connection) = self.connections.get_mut(&id).filter(|c| c.run != 0) else {
                 continue;
-            }
-            let pending = std::mem::take(&mut connection.pending);
+            };
+            let run = std::mem::take(&mut connection.run);
             if let Wire::Polling(sid) = &connection.attachment.wire {
                 if let Some(session) = self.sessions.get_mut(sid) {
-                    let frames = pending
-                        .iter()
-                        .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
-                    frames.cloned().for_each(|frame| session.queue(frame));
+                    let frames = self.runs.frames(run).into_iter();
+                    frames.for_each(|frame| session.queue(frame));
                 }
                 continue;
             }
+            let batch = connection.is_batched();
+            let (group, bytes) = *groups.entry((run, batch)).or_insert_with(|| {
+                let frames = framed(self.runs.frames(run), batch);
+                let bytes = frames.iter().map(Frame::len);
+                let bytes = bytes.fold(0, usize::saturating_add);
+                let connections = Vec::new();
+                flushes.push(Flush {
+                    connections,
+                    frames,
+                });
+                (flushes.len().saturating_sub(1), bytes)
+            });
+            if let Some(flush) = flushes.get_mut(group) {
+                flush.connections.push(id);
+            }
             if connection.attachment.sid().is_some() {
-                let frames = pending
-                    .iter()
-                    .filter_map(|index| self.frames.get(usize::try_from(*index).ok()?));
-                let bytes = frames.fold(0_usize, |sum, frame| sum.saturating_add(frame.len()));
                 connection.unread_bytes = connection.unread_bytes.saturating_add(bytes);
                 if connection.unread_bytes > ASK_TO_READ_BYTES {
-                    self.behind.push(*id);
+                    self.behind.push(id);
                 }
             }
-            groups
-                .entry((pending, connection.is_batched()))
-                .or_default()
-                .push(*id);
         }
-        let mut flushes: Vec<Flush> = groups
-            .into_iter()
-            .map(|((pending, batch), connections)| self.group(&pending, batch, connections))
-            .collect();
-        self.frames.clear();
-        flushes.sort_by(|a, b| a.connections.first().cmp(&b.connections.first()));
+        self.runs.clear();
         flushes
     }
 
@@ -383,18 +365,24 @@ impl Hub {
     }
 }
 
-/// Several objects as one frame, one a line.
-fn join_lines<'a>(frames: impl Iterator<Item = &'a Rc<str>>) -> Vec<Frame> {
+/// The frames as they are sent; of a `?batch=1` socket several objects as one frame, one a line.
+fn framed(frames: Vec<Frame>, batch: bool) -> Vec<Frame> {
+    if !batch {
+        return frames;
+    }
     let mut joined: Vec<Frame> = Vec::new();
     let mut batch = String::new();
     for frame in frames {
+        let Frame::Text(frame) = frame else {
+            continue;
+        };
         if !batch.is_empty() && batch.len().saturating_add(frame.len()) > MAX_BATCH_BYTES {
             joined.push(std::mem::take(&mut batch).into());
         }
         if !batch.is_empty() {
             batch.push('\n');
         }
-        batch.push_str(frame);
+        batch.push_str(&frame);
     }
     if !batch.is_empty() {
         joined.push(batch.into());

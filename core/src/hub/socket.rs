@@ -11,7 +11,6 @@ use crate::{
     auth::Claims,
     event::Args,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::kind_of,
     storage::{Sql, StorageError, text},
     wire::{Access, Audience, Entry, Question},
 };
@@ -115,10 +114,8 @@ impl Record {
             .map(drop)
     }
 
-    /// Whether the socket gets an event that a room of it has for an audience.
-    pub fn gets(&self, room: &RoomName, event: &str, audience: &Audience) -> bool {
-        let namespace = audience.namespace.as_deref();
-        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_for(event));
+    /// Whether the socket gets an event that a room of it has in this namespace for an audience.
+    pub fn gets(&self, room: &RoomName, namespace: &str, audience: &Audience) -> bool {
         self.namespace == namespace
             && audience.has(&self.claims.user, &self.id)
             && (audience.copies.is_empty() || self.joined_first(&audience.copies) == Some(room))

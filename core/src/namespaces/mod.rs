@@ -37,7 +37,7 @@ use crate::{
     event::{Args, Publication},
     names::{Epoch, NameError, Offset, RoomName, Timestamp, UserId},
     twilio::inbound::OptOut,
-    wire::Access,
+    wire::{Access, Audience},
 };
 
 /// What the policy says of someone who wants to join.
@@ -252,6 +252,12 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
         "/board" => &board::Board,
         _ => return None,
     })
+}
+
+/// In which namespace's sockets a room's event for this audience is heard.
+pub fn heard_in<'a>(room: &RoomName, event: &str, audience: &'a Audience) -> &'a str {
+    let named = audience.namespace.as_deref();
+    named.unwrap_or_else(|| kind_of(room).namespace_for(event))
 }
 
 /// The register of kinds: one line each.

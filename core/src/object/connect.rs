@@ -14,7 +14,7 @@ use crate::{
     },
     limits::MAX_NAMESPACES,
     names::{RoomName, Timestamp, UserId},
-    namespaces::{Action, Client, Namespace, namespace_of},
+    namespaces::{Action, Client, Namespace, heard_in, namespace_of},
     storage::{Sql, StorageError},
     wire::Question,
 };
@@ -217,7 +217,9 @@ impl Object {
         let questions = std::mem::take(&mut socket.held_questions);
         let (connection, record) = (socket.connection, &socket.record);
         let is_for_it = |held: &Held| match &held.of {
-            Some((room, audience)) => record.gets(room, &held.event, audience),
+            Some((room, audience)) => {
+                record.gets(room, heard_in(room, &held.event, audience), audience)
+            }
             None => true,
         };
         held.retain(is_for_it);

@@ -130,8 +130,10 @@ impl Object {
     ) {
         if self.hub.has_plain() {
             let audience = &publication.audience;
+            let everyone = audience.is_everyone();
             self.hub.send_plain(publication.to_json(), |id, _, plain| {
-                *except != Origin::Connection(id) && audience.has(&plain.claims.user, "")
+                *except != Origin::Connection(id)
+                    && (everyone || audience.has(&plain.claims.user, ""))
             });
         }
         let (room, epoch) = (self.room.name.clone(), self.room.epoch.clone());

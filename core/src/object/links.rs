@@ -4,7 +4,9 @@
 
 use std::rc::Rc;
 
-use super::{CallId, Object, Origin, Output, Sender, sockets::event_op};
+use super::{
+    CallId, Object, Origin, Output, RequestId, Sender, requests::to_json, sockets::event_op,
+};
 use crate::{
     error::{Code, Refusal},
     event::Publication,
@@ -16,7 +18,7 @@ use crate::{
     storage::{Sql, StorageError},
     wire::{
         Accepted, Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Recover,
-        Recovered, Request,
+        Recovered, Request, Told,
     },
 };
 
@@ -43,6 +45,14 @@ pub(super) enum Call {
     },
 }
 
+/// What a lobby's request is answered at the end of the turn.
+pub(super) struct ToAnswer {
+    pub request: RequestId,
+    pub from: RoomName,
+    pub at: Option<StreamPosition>,
+    pub answers: Vec<OpAnswer>,
+}
+
 /// Which socket sent an event, and how it wants to hear of it.
 #[derive(Debug, Clone)]
 pub(super) struct Route {
@@ -58,8 +68,7 @@ fn failed() -> Refusal {
 impl Object {
     /// Asks another object; the answer comes as an input.
     pub(super) fn ask(&mut self, object: RoomName, request: &Request, call: Call) {
-        let body = serde_json::to_string(request).unwrap_or_default();
-        self.ask_with(object, body.into(), call);
+        self.ask_with(object, to_json(request).into(), call);
     }
 
     fn ask_with(&mut self, object: RoomName, body: Rc<str>, call: Call) {
@@ -80,11 +89,33 @@ impl Object {
 
     /// The turn's requests: one for each link, in each direction.
     pub(super) fn ask_links(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        for (room, ops) in self.hub.links.requests(now) {
+        for (room, at, ops) in self.hub.links.requests(now) {
             let from = self.room.name.clone();
-            self.ask(room.clone(), &Request::Link { from, ops }, Call::Link(room));
+            let request = Request::Link { from, at, ops };
+            self.ask(room.clone(), &request, Call::Link(room));
         }
-        for push in self.room.links.pushes(now) {
+        for ToAnswer {
+            request,
+            from,
+            at,
+            answers,
+        } in std::mem::take(&mut self.link_answers)
+        {
+            let at = at.filter(|at| at.epoch == self.room.epoch);
+            let at = at.map(|at| at.offset);
+            // A reply may wait until the links have what they are told: a push says when.
+            let settled = self.settling.is_empty();
+            let head = self.room.head();
+            let links = &mut self.room.links;
+            let notices = at.and_then(|at| links.answered(now, &from, at, head, settled));
+            let told = notices.map(|notices| Told {
+                epoch: self.room.epoch.clone(),
+                notices,
+            });
+            let answers = LinkAnswers { answers, told };
+            self.reply(request, Ok(to_json(&answers)));
+        }
+        for push in self.room.links.pushes(now, self.room.head()) {
             let request = Push {
                 room: &self.room.name,
                 epoch: &self.room.epoch,
@@ -454,9 +485,13 @@ impl Object {
         room: &RoomName,
         answers: Option<LinkAnswers>,
     ) -> Result<(), StorageError> {
-        let Some(LinkAnswers { answers }) = answers else {
+        let Some(LinkAnswers { answers, told }) = answers else {
             for Pending { op, waiter, .. } in self.hub.links.failed(now, room) {
                 self.op_answered(sql, now, room, op, waiter, OpAnswer::Refused(failed()))?;
+            }
+            // What the room may have told with its answer is lost, too.
+            if self.hub.sockets.any_in(room) {
+                self.hub.links.get(room).pull(now);
             }
             return Ok(());
         };
@@ -465,6 +500,11 @@ impl Object {
                 break;
             };
             self.op_answered(sql, now, room, op, waiter, answer)?;
+        }
+        if let Some(Told { epoch, notices }) = told {
+            for notice in notices {
+                self.noticed(sql, now, room, &epoch, Rc::unwrap_or_clone(notice))?;
+            }
         }
         let (sockets, links) = (&self.hub.sockets, &mut self.hub.links.links);
         let Some(link) = links.get_mut(room) else {
@@ -752,7 +792,7 @@ impl Object {
         }
         if offset.0 > reached.next().0.saturating_add(stands_for) {
             let notice = Notice::Latest(publication, stands_for);
-            return self.pull(now, room, epoch, notice);
+            return self.gap(now, room, epoch, notice);
         }
         link.position = Some(StreamPosition {
             epoch: epoch.clone(),
@@ -770,18 +810,16 @@ impl Object {
     fn head_is(&mut self, now: Timestamp, room: &RoomName, epoch: &Epoch, head: Offset) {
         let position = self.hub.links.get(room).position.as_ref();
         if position.is_some_and(|p| p.epoch != *epoch || p.offset < head) {
-            self.pull(now, room, epoch, Notice::Head(head));
+            self.gap(now, room, epoch, Notice::Head(head));
         }
     }
 
-    /// There is a gap before `notice`: it waits until what was missed has been pulled.
-    fn pull(&mut self, now: Timestamp, room: &RoomName, epoch: &Epoch, notice: Notice) {
+    /// There is a gap before `notice`: it waits until what was missed has come with the answer that is
+    /// under way, or else has been pulled.
+    fn gap(&mut self, now: Timestamp, room: &RoomName, epoch: &Epoch, notice: Notice) {
         let link = self.hub.links.get(room);
-        let Some(since) = link.position.clone() else {
-            return;
-        };
-        if link.ask(now, Op::Pull { since }, Waiter::Pull).is_ok() {
-            link.is_pulling = true;
+        let waits = link.is_answered_soon() && link.early.len() < MAX_LINK_NOTICES;
+        if waits || link.pull(now) {
             link.early.push((epoch.clone(), notice));
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Decided, Object, Origin, RequestId, Sender};
+use super::{Decided, Object, Origin, RequestId, Sender, links::ToAnswer};
 use crate::{
     error::{Code, Refusal},
     event::{Args, Publication},
@@ -16,8 +16,8 @@ use crate::{
     room::{self, Dedupe, EntryId, From, INBOUND, Outcome, Page, Target},
     storage::{Sql, StorageError},
     wire::{
-        Accepted, Access, Caller, Item, LinkAnswers, Membership, Notice, Parcel, Published, Pushed,
-        Request, Unread,
+        Accepted, Access, Caller, Item, Membership, Notice, Parcel, Published, Pushed, Request,
+        Unread,
     },
 };
 
@@ -159,9 +159,15 @@ impl Object {
                     disconnected: disconnected.saturating_add(elsewhere),
                 }))
             }
-            Request::Link { from, ops } => {
+            Request::Link { from, at, ops } => {
                 let answers = self.room_ops(sql, now, from, ops)?;
-                Ok(to_json(&LinkAnswers { answers }))
+                self.link_answers.push(ToAnswer {
+                    request,
+                    from: from.clone(),
+                    at: at.clone(),
+                    answers,
+                });
+                return Ok(());
             }
             Request::Push {
                 room,

@@ -9,7 +9,7 @@ use crate::{
     hub::{AskedBy, DisconnectReason, Held, Purpose, Record, Sent, SocketKey, Stage},
     limits::MAX_HELD_EVENTS,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{Action, Admission, Client, Namespace, kind_of, namespace_of},
+    namespaces::{Action, Admission, Client, Namespace, heard_in, namespace_of},
     socket_io::Packet,
     storage::{Sql, StorageError},
     wire::{Accepted, Access, Audience, Joined, Op, Question},
@@ -291,8 +291,7 @@ impl Object {
             return;
         }
         let parser = self.environment.config.parser;
-        let namespace = audience.namespace.as_deref();
-        let namespace = namespace.unwrap_or_else(|| kind_of(room).namespace_for(event));
+        let namespace = heard_in(room, event, audience);
         let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for (key, after) in self.hub.sockets.members(room) {
             let Some(socket) = self.hub.sockets.get(key) else {
@@ -304,7 +303,7 @@ impl Object {
             match &socket.stage {
                 // In which rooms it is will be known when it is connected.
                 Stage::Connecting { .. } => held.push(key),
-                Stage::Connected if !socket.record.gets(room, event, audience) => {}
+                Stage::Connected if !socket.record.gets(room, namespace, audience) => {}
                 Stage::Connected if socket.recovery => with_offset.push(socket.connection),
                 Stage::Connected => plain.push(socket.connection),
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::{
-    limits::{LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
+    limits::{LINK_CONFIRM_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
     names::{Offset, RoomName, Timestamp},
     storage::{Sql, StorageError, text},
     wire::Notice,
@@ -28,6 +28,9 @@ struct Link {
     through_then: u64,
     /// A socket has joined since the push that is under way was sent.
     joined: bool,
+    /// What it was told with an answer, up to this offset, may not have reached it; by then it is to have
+    /// said so.
+    unsure: Option<(Offset, Timestamp)>,
 }
 
 /// The links.
@@ -125,10 +128,46 @@ impl Links {
         self.links.keys()
     }
 
+    /// `object` has come to `at`, and is being answered: what it would be told by a push can go with the
+    /// answer. None where a push is under way, where one must be (it is `settled` that nobody waits for
+    /// it, and no notice is of those that must arrive), and where there is nothing to tell.
+    ///
+    /// An answer may be lost without the room's knowing of it, so the lobby is to say that it has come so
+    /// far, with its next request; else it is told the newest offset after [`LINK_CONFIRM_MS`].
+    pub fn answered(
+        &mut self,
+        now: Timestamp,
+        object: &RoomName,
+        at: Offset,
+        head: Offset,
+        settled: bool,
+    ) -> Option<Vec<Rc<Notice>>> {
+        let link = self.links.get_mut(object)?;
+        if let Some((told, _)) = link.unsure.take()
+            && at < told
+        {
+            link.pending.push(Rc::new(Notice::Head(head)));
+        }
+        let may = settled
+            && !link.in_flight
+            && !link.pending.is_empty()
+            && link.not_before <= now
+            && !link.pending.iter().any(|notice| notice.must_arrive());
+        may.then(|| {
+            link.through = link.given;
+            link.unsure = Some((head, now.plus(LINK_CONFIRM_MS)));
+            std::mem::take(&mut link.pending)
+        })
+    }
+
     /// What goes out now: links that get the same share one push.
-    pub fn pushes(&mut self, now: Timestamp) -> Vec<Push> {
+    pub fn pushes(&mut self, now: Timestamp, head: Offset) -> Vec<Push> {
         let mut pushes: Vec<Push> = Vec::new();
         for (object, link) in &mut self.links {
+            if link.unsure.is_some_and(|(_, by)| by <= now) {
+                link.unsure = None;
+                link.pending.push(Rc::new(Notice::Head(head)));
+            }
             if link.in_flight || link.pending.is_empty() || link.not_before > now {
                 continue;
             }
@@ -196,10 +235,14 @@ impl Links {
 
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        let again = |link: &Link| {
+            let waits = !link.in_flight && !link.pending.is_empty();
+            waits.then_some(link.not_before)
+        };
         self.links
             .values()
-            .filter(|link| !link.in_flight && !link.pending.is_empty())
-            .map(|link| link.not_before)
+            .flat_map(|link| [again(link), link.unsure.map(|(_, by)| by)])
+            .flatten()
             .min()
     }
 }

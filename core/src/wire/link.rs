@@ -2,12 +2,15 @@
 //! room) and the Room that the socket has joined.
 //!
 //! ```text
-//! lobby → room   Request::Link { from, ops }     answered by LinkAnswers, one for each op
+//! lobby → room   Request::Link { from, at, ops } answered by LinkAnswers: one for each op, and notices
 //! room → lobby   Request::Push { room, epoch, notices }     answered by Pushed
 //! lobby → lobby  Request::Recover { … }          answered by Recovered
 //! ```
 //!
-//! Each direction has one request under way at most, so what it carries is in order.
+//! Each direction has one request under way at most, so what it carries is in order. The notices of the
+//! turn in which a room answers a lobby come with the answer, where no push is under way: a message
+//! then takes one request for each lobby, its sender's among them. They may overtake or be overtaken by a
+//! push; the offsets tell.
 
 use std::rc::Rc;
 
@@ -19,7 +22,7 @@ use crate::{
     auth::Claims,
     error::Refusal,
     event::{Args, Publication},
-    names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
+    names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
 };
 
 /// What a lobby asks of a room, for one of its sockets.
@@ -166,6 +169,18 @@ pub struct Kept {
 pub struct LinkAnswers {
     /// One for each.
     pub answers: Vec<OpAnswer>,
+    /// What the lobby would else be told by a push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// Notices, in order.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// The room's life.
+    pub epoch: Epoch,
+    /// They.
+    pub notices: Vec<Rc<Notice>>,
 }
 
 /// Who is to get an event that is not for all. Kept with it in the log: a recovery asks again.

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 pub use lines::{Lines, Queued, Recorded, SendMessage, Standing, Unread, WhichMedia};
 pub use link::{
     Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
-    Recover, Recovered, Remains, WasIn,
+    Recover, Recovered, Remains, Told, WasIn,
 };
 
 use crate::{
     auth::Claims,
     event::Args,
-    names::{Epoch, Offset, RoomName, UserId},
+    names::{Epoch, Offset, RoomName, StreamPosition, UserId},
     twilio::{outbound::Outgoing, status::Report},
 };
 
@@ -359,6 +359,9 @@ pub enum Request {
     Link {
         /// The lobby.
         from: RoomName,
+        /// How far its sockets have come.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<StreamPosition>,
         /// What its sockets want, in order.
         ops: Vec<Op>,
     },

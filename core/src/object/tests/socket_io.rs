@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     engine_io,
-    limits::{LOST_SOCKET_MS, MOVED_SESSION_MS},
+    limits::{LINK_CONFIRM_MS, LOST_SOCKET_MS, MOVED_SESSION_MS},
     wire::Method,
 };
 
@@ -482,12 +482,8 @@ fn a_turn_crosses_a_link_in_one_request_in_each_direction() {
     let (lobby, other, room) = (LOBBY.to_owned(), OTHER.to_owned(), "chat:1".to_owned());
     let mut made = cluster.take_made();
     made.sort();
-    let expected = [
-        (room.clone(), lobby.clone()),
-        (room.clone(), other),
-        (lobby, room),
-    ];
-    assert_eq!(made, expected);
+    // The sender's own lobby is told with the answer.
+    assert_eq!(made, [(room.clone(), other), (lobby, room)]);
     for client in [&mut ann, &mut bob, &mut cem] {
         assert_eq!(
             messages(client, &mut cluster),
@@ -531,19 +527,49 @@ fn while_a_request_is_under_way_the_next_one_waits_for_it() {
 }
 
 #[test]
-fn lobbies_that_get_the_same_share_one_body() {
+fn what_was_told_with_a_lost_answer_is_pulled() {
+    let mut cluster = Cluster::new(&[]);
+    let (mut ann, mut bob) = chat(&mut cluster);
+    let mut cem = Client::connected("cem", "/chat", &mut cluster, LOBBY);
+    join_chat(&mut cem, &mut cluster, "1");
+    // The lobby knows that its answer has not come.
+    cluster.fates.push_back(Fate::LoseAnswer);
+    say_in_chat(&mut ann, &mut cluster, "1", "0");
+    cluster.settle();
+    cluster.pass(1_000);
+    for client in [&mut ann, &mut bob, &mut cem] {
+        assert_eq!(messages(client, &mut cluster), ["0"], "{}", client.user);
+    }
+    // The lobby is made anew before it comes, and its sockets are still there: the room tells it again.
+    cluster.fates.push_back(Fate::HoldAnswer);
+    say_in_chat(&mut ann, &mut cluster, "1", "1");
+    cluster.evict(LOBBY);
+    cluster.release(0);
+    assert_eq!(messages(&mut cem, &mut cluster), Vec::<String>::new());
+    cluster.pass(LINK_CONFIRM_MS);
+    for client in [&mut ann, &mut bob, &mut cem] {
+        assert_eq!(messages(client, &mut cluster), ["1"], "{}", client.user);
+    }
+}
+
+#[test]
+fn who_says_that_it_has_come_so_far_is_not_told_again() {
     let mut cluster = Cluster::new(&[]);
     let (mut ann, _bob) = chat(&mut cluster);
-    cluster.made.clear();
-    say_in_chat(&mut ann, &mut cluster, "1", "hi");
-    let pushes: Vec<_> = cluster
-        .made
-        .iter()
-        .filter(|made| made.from == "chat:1")
-        .collect();
-    assert_eq!(pushes.len(), 2);
-    assert_eq!(pushes[0].body, pushes[1].body);
-    // In the machine it is one text.
+    say_in_chat(&mut ann, &mut cluster, "1", "0");
+    say_in_chat(&mut ann, &mut cluster, "1", "1");
+    cluster.pass(LINK_CONFIRM_MS - 100);
+    cluster.take_made();
+    // The first was confirmed by the second.
+    cluster.pass(10 * LINK_CONFIRM_MS);
+    let again = [("chat:1".to_owned(), LOBBY.to_owned())];
+    assert_eq!(cluster.take_made(), again);
+}
+
+#[test]
+fn lobbies_that_get_the_same_share_one_body() {
+    let mut cluster = Cluster::new(&[]);
+    let (_ann, _bob) = chat(&mut cluster);
     let request = cluster.next_request("chat:1");
     let body = Box::new(inbound("SM1"));
     let outputs = cluster.turn("chat:1", vec![Input::Request { request, body }]);
