@@ -564,7 +564,7 @@ impl Object {
         room: &RoomName,
     ) -> Result<(), StorageError> {
         // How far it was there; the link may end with it.
-        let link = self.hub.links.links.get(room);
+        let link = self.hub.links.find(room);
         let position = match link {
             None if *room == self.room.name => Some(self.room.position()),
             link => link.and_then(|link| link.position.clone()),

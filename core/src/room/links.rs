@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::{
+    deadlines::Deadlines,
     limits::{LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
     names::{Offset, RoomName, Timestamp},
     storage::{Sql, StorageError, text},
@@ -21,11 +22,10 @@ struct Link {
     carried: Vec<Rc<Notice>>,
     attempts: u32,
     not_before: Timestamp,
-    /// How many notices it was ever given, and how many of those are through.
-    given: u64,
-    through: u64,
-    /// What `through` will be when the push that is under way is.
-    through_then: u64,
+    /// The number of the first notice that it was given and does not have, and that of the first that
+    /// is not under way to it either.
+    lacks: Option<u64>,
+    waiting: Option<u64>,
     /// A socket has joined since the push that is under way was sent.
     joined: bool,
 }
@@ -33,7 +33,13 @@ struct Link {
 /// The links.
 #[derive(Debug, Default)]
 pub struct Links {
-    links: BTreeMap<RoomName, Link>,
+    links: BTreeMap<Rc<RoomName>, Link>,
+    /// When the pushes of those that must be told something may go out.
+    due: Deadlines<Rc<RoomName>>,
+    /// What each that is behind lacks first.
+    lacks: Deadlines<Rc<RoomName>, u64>,
+    /// How many notices there ever were.
+    told: u64,
 }
 
 /// One push: the same notices to all these objects.
@@ -55,6 +61,8 @@ impl Links {
                 RoomName::parse(row.text(0, "link")?).map_err(|_| StorageError::Corrupt("link"))?;
             let mut link = Link::default();
             link.collapse(head);
+            let object = Rc::new(object);
+            links.due.set(&object, link.due());
             links.links.insert(object, link);
         }
         Ok(links)
@@ -67,7 +75,7 @@ impl Links {
                 "INSERT INTO links (object) VALUES (?)",
                 &[text(object.as_str())],
             )?;
-            self.links.insert(object.clone(), Link::default());
+            self.links.insert(Rc::new(object.clone()), Link::default());
         }
         if let Some(link) = self.links.get_mut(object) {
             link.joined = true;
@@ -83,7 +91,9 @@ impl Links {
 
     /// `object` has none any more.
     pub fn remove(&mut self, sql: &dyn Sql, object: &RoomName) -> Result<(), StorageError> {
-        if self.links.remove(object).is_some() {
+        if let Some((key, _)) = self.links.remove_entry(object) {
+            self.due.remove(&key);
+            self.lacks.remove(&key);
             sql.run(
                 "DELETE FROM links WHERE object = ?",
                 &[text(object.as_str())],
@@ -103,38 +113,48 @@ impl Links {
             return;
         }
         let notice = Rc::new(notice);
-        for link in self.links.values_mut() {
-            link.pending.push(Rc::clone(&notice));
-            link.given = link.given.saturating_add(1);
+        self.told = self.told.saturating_add(1);
+        for (object, link) in &mut self.links {
+            link.give(self.told, Rc::clone(&notice));
             if link.pending.len() > MAX_LINK_NOTICES {
                 link.collapse(head);
             }
+            self.due.set(object, link.due());
+            self.lacks.set(object, link.lacks);
         }
     }
 
     /// Tells one of those who are linked.
     pub fn tell_one(&mut self, object: &RoomName, notice: Notice) {
         if let Some(link) = self.links.get_mut(object) {
-            link.pending.push(Rc::new(notice));
-            link.given = link.given.saturating_add(1);
+            self.told = self.told.saturating_add(1);
+            link.give(self.told, Rc::new(notice));
+            self.index(object);
+        }
+    }
+
+    fn index(&mut self, object: &RoomName) {
+        if let Some((object, link)) = self.links.get_key_value(object) {
+            self.due.set(object, link.due());
+            self.lacks.set(object, link.lacks);
         }
     }
 
     /// Who is linked.
     pub fn objects(&self) -> impl Iterator<Item = &RoomName> {
-        self.links.keys()
+        self.links.keys().map(|object| &**object)
     }
 
     /// What goes out now: links that get the same share one push.
     pub fn pushes(&mut self, now: Timestamp) -> Vec<Push> {
         let mut pushes: Vec<Push> = Vec::new();
-        for (object, link) in &mut self.links {
-            if link.in_flight || link.pending.is_empty() || link.not_before > now {
+        for object in self.due.take_due(now) {
+            let Some(link) = self.links.get_mut(&object) else {
                 continue;
-            }
+            };
             link.in_flight = true;
             link.joined = false;
-            link.through_then = link.given;
+            link.waiting = None;
             let notices = std::mem::take(&mut link.pending);
             let must = notices.iter().filter(|notice| notice.must_arrive());
             link.carried = must.cloned().collect();
@@ -147,9 +167,9 @@ impl Links {
                         .all(|(a, b)| Rc::ptr_eq(a, b))
             };
             match pushes.iter_mut().find(same) {
-                Some(push) => push.objects.push(object.clone()),
+                Some(push) => push.objects.push((*object).clone()),
                 None => pushes.push(Push {
-                    objects: vec![object.clone()],
+                    objects: vec![(*object).clone()],
                     notices,
                 }),
             }
@@ -165,46 +185,47 @@ impl Links {
         link.in_flight = false;
         let carried = std::mem::take(&mut link.carried);
         if arrived {
-            link.through = link.through_then;
+            link.lacks = link.waiting;
             link.attempts = 0;
             link.not_before = Timestamp::default();
-            return;
+        } else {
+            link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
+            link.attempts = link.attempts.saturating_add(1);
+            link.pending.splice(0..0, carried);
+            link.collapse(head);
         }
-        link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
-        link.attempts = link.attempts.saturating_add(1);
-        link.pending.splice(0..0, carried);
-        link.collapse(head);
+        self.index(object);
     }
 
-    /// What every link was given by now and does not have yet.
-    pub fn outstanding(&self) -> BTreeMap<RoomName, u64> {
-        let behind = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.through < link.given);
-        behind
-            .map(|(object, link)| (object.clone(), link.given))
-            .collect()
+    /// The number of the newest notice.
+    pub fn told(&self) -> u64 {
+        self.told
     }
 
-    /// Whether `object` has all of its first `given` notices, or is gone.
-    pub fn has(&self, object: &RoomName, given: u64) -> bool {
-        self.links
-            .get(object)
-            .is_none_or(|link| link.through >= given)
+    /// Whether all have what they were told, up to the notice of this number.
+    pub fn have(&self, told: u64) -> bool {
+        self.lacks.next().is_none_or(|lacks| lacks > told)
     }
 
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.links
-            .values()
-            .filter(|link| !link.in_flight && !link.pending.is_empty())
-            .map(|link| link.not_before)
-            .min()
+        self.due.next()
     }
 }
 
 impl Link {
+    fn give(&mut self, number: u64, notice: Rc<Notice>) {
+        self.pending.push(notice);
+        self.lacks.get_or_insert(number);
+        self.waiting.get_or_insert(number);
+    }
+
+    /// When its next push may go out, if it must be told anything and none is under way.
+    fn due(&self) -> Option<Timestamp> {
+        let waits = !self.in_flight && !self.pending.is_empty();
+        waits.then_some(self.not_before)
+    }
+
     fn collapse(&mut self, head: Offset) {
         self.pending.retain(|notice| notice.must_arrive());
         self.pending.push(Rc::new(Notice::Head(head)));
