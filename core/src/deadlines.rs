@@ -60,6 +60,19 @@ impl<K: Clone + Ord + Hash, At: Copy + Ord> Deadlines<K, At> {
         due.map(|(_, key)| key)
     }
 
+    /// Panics unless it has these, each at its time, and no others.
+    #[cfg(test)]
+    pub fn check(&self, all: impl Iterator<Item = (K, Option<At>)>)
+    where
+        K: std::fmt::Debug,
+        At: std::fmt::Debug,
+    {
+        let all: HashMap<K, At> = all.filter_map(|(key, at)| Some((key, at?))).collect();
+        assert_eq!(self.at, all);
+        let order: BTreeSet<(At, K)> = all.into_iter().map(|(key, at)| (at, key)).collect();
+        assert_eq!(self.order, order);
+    }
+
     /// Those that are due by `now`, the first first; they are not due any more.
     pub fn take_due(&mut self, now: At) -> Vec<K> {
         let mut due = Vec::new();
@@ -105,8 +118,7 @@ mod tests {
                     prop_assert_eq!(deadlines.take_due(now), due);
                     all.retain(|_, at| *at > now);
                 }
-                prop_assert_eq!(deadlines.order.len(), all.len());
-                prop_assert_eq!(deadlines.at.len(), all.len());
+                deadlines.check(all.iter().map(|(key, at)| (*key, Some(*at))));
             }
         }
     }

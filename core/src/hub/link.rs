@@ -272,6 +272,27 @@ impl Links {
         over
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = self.links.iter();
+        self.due
+            .check(all.map(|(room, link)| (Rc::clone(room), link.due())));
+        for link in self.links.values() {
+            let (mut joins, mut ends) = (HashMap::new(), 0);
+            for pending in link.under_way.iter().chain(&link.ops) {
+                match &pending.op {
+                    Op::Join { user, .. } => {
+                        *joins.entry(user.as_str().to_owned()).or_default() += 1;
+                    }
+                    Op::Leave { last: true, .. } => ends += 1,
+                    _ => {}
+                }
+            }
+            assert_eq!((&link.joins, link.ends), (&joins, ends));
+        }
+    }
+
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.due.next()

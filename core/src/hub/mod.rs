@@ -401,6 +401,17 @@ impl Hub {
         self.expiries.next().into_iter().chain(sockets).min()
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&mut self) {
+        self.look();
+        let all = self.connections.iter();
+        self.expiries.check(all.map(|(id, c)| (*id, c.closes_at())));
+        self.sessions.check();
+        self.sockets.check();
+        self.links.check();
+    }
+
     /// The plain sockets whose token has run out.
     pub fn expired(&mut self, now: Timestamp) -> Vec<ConnectionId> {
         self.look();

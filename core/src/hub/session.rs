@@ -287,6 +287,19 @@ impl Sessions {
         self.deadlines.next()
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&mut self) {
+        self.look();
+        let all = self.by_sid.iter();
+        let due = all.map(|(sid, session)| (Rc::clone(sid), session.deadline(self.timers)));
+        self.deadlines.check(due);
+        let on_websocket = self.by_sid.values().filter(|s| !s.is_polling).count();
+        assert_eq!(self.on_websocket, on_websocket);
+        let mut polled = self.by_sid.values().filter(|s| s.poll.is_some());
+        assert!(polled.all(|session| session.queue.is_empty()));
+    }
+
     /// Those for which something is due.
     pub fn due(&mut self, now: Timestamp) -> Vec<Rc<str>> {
         self.look();

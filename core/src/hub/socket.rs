@@ -494,6 +494,22 @@ impl Sockets {
         }
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&mut self) {
+        self.look();
+        let all = || self.live.iter();
+        let expiries = all().map(|(key, socket)| (*key, Some(socket.record.closes_at())));
+        self.expiries.check(expiries);
+        let questions = all().map(|(key, socket)| {
+            let asked = socket.asked.values().map(|asked| asked.until);
+            (*key, asked.min())
+        });
+        self.questions.check(questions);
+        let ids = all().map(|(key, socket)| (socket.record.id.clone(), *key));
+        assert_eq!(self.by_id, ids.collect());
+    }
+
     /// When the first token runs out.
     pub fn next_expiry(&mut self) -> Option<Timestamp> {
         self.look();

@@ -227,7 +227,13 @@ impl Shell {
                 self.closing,
             )?),
         };
-        object.turn(&self.disk, self.now, &inputs)
+        let outputs = object.turn(&self.disk, self.now, &inputs)?;
+        object.hub.check();
+        object.room.roster.check();
+        object.room.links.check();
+        object.room.outbox.check();
+        object.room.sends.check();
+        Ok(outputs)
     }
 
     /// It is evicted: only the disk and the sockets' attachments stay.

@@ -207,6 +207,16 @@ impl Links {
         self.lacks.next().is_none_or(|lacks| lacks > told)
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = || self.links.iter();
+        let due = all().map(|(object, link)| (Rc::clone(object), link.due()));
+        self.due.check(due);
+        let lacks = all().map(|(object, link)| (Rc::clone(object), link.lacks));
+        self.lacks.check(lacks);
+    }
+
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.due.next()

@@ -248,6 +248,22 @@ impl Outbox {
         in_flight.into_iter().chain(due).min()
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let mut queues: BTreeMap<Target, BTreeSet<EntryId>> = BTreeMap::new();
+        for (id, entry) in &self.entries {
+            queues.entry(entry.target.clone()).or_default().insert(*id);
+        }
+        assert_eq!(self.queues, queues);
+        let due = queues.into_iter().map(|(target, ids)| {
+            let first = ids.first().and_then(|id| self.entries.get(id));
+            let first = first.filter(|_| !self.in_flight.contains(&target));
+            (target, first.map(|entry| entry.due))
+        });
+        self.due.check(due);
+    }
+
     /// How many entries wait.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -283,6 +283,27 @@ impl Roster {
         std::mem::take(&mut self.diff)
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = || self.known.iter();
+        let leaving = all().map(|(user, known)| (Rc::clone(user), known.entry.leaving));
+        self.leaving.check(leaving);
+        let listed = all().map(|(user, known)| (known.entry.since, Rc::clone(user)));
+        assert_eq!(self.listed, listed.collect());
+        let mut held: HashMap<String, BTreeSet<Rc<str>>> = HashMap::new();
+        for (user, known) in all() {
+            for holder in known.entry.holders.iter().filter(|h| *h != LOCAL) {
+                held.entry(holder.clone())
+                    .or_default()
+                    .insert(Rc::clone(user));
+            }
+            let json = serde_json::to_string(&known.entry.person()).unwrap();
+            assert!(known.json.get().is_none_or(|known| *known == json));
+        }
+        assert_eq!(self.held, held);
+    }
+
     /// When the next grace ends.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.leaving.next()

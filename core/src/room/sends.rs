@@ -357,6 +357,23 @@ impl Sends {
         [send, ask, lost].into_iter().flatten().min()
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let (mut queue, mut unknown) = (BTreeSet::new(), Vec::new());
+        for (id, entry) in &self.entries {
+            match entry.state {
+                State::Unknown(..) if self.in_flight.contains(id) => {}
+                State::Unknown(..) => unknown.push((*id, Some(entry.due))),
+                State::Waiting | State::Tried(_) => drop(queue.insert(*id)),
+            }
+        }
+        let tried = |id: &&SendId| !matches!(self.entries[*id].state, State::Waiting);
+        assert!(queue.iter().skip(1).find(tried).is_none());
+        assert_eq!(self.queue, queue);
+        self.unknown.check(unknown.into_iter());
+    }
+
     /// How many wait.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -37,6 +37,20 @@ pub struct Counting {
     pub rows_read: Cell<usize>,
 }
 
+impl Counting {
+    /// Counting begins anew.
+    pub fn forget(&self) {
+        self.statements.borrow_mut().clear();
+        self.rows_read.set(0);
+        self.sql.1.set(0);
+    }
+
+    /// The steps that SQLite's virtual machine has made.
+    pub fn steps(&self) -> i64 {
+        self.sql.1.get()
+    }
+}
+
 impl Sql for Counting {
     fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError> {
         let rows = self.sql.run(statement, parameters)?;
@@ -188,9 +202,13 @@ impl World {
     }
 
     pub fn open_input(&mut self, user: &str) -> Input {
+        self.open_since(user, None)
+    }
+
+    pub fn open_since(&mut self, user: &str, since: Option<String>) -> Input {
         let connect = Connect {
             caller: caller(user),
-            since: None,
+            since,
             batch: false,
         };
         Input::Open {
