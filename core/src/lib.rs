@@ -23,6 +23,7 @@
 
 pub mod auth;
 pub mod config;
+mod deadlines;
 pub mod emit;
 pub mod engine_io;
 pub mod error;

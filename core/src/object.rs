@@ -33,6 +33,7 @@ pub use crate::hub::RequestId;
 use crate::{
     auth::{Claims, Keys},
     config::Config,
+    deadlines::Deadlines,
     error::Refusal,
     event::Publication,
     event_webhook,
@@ -68,8 +69,8 @@ struct Settling {
     request: RequestId,
     answer: String,
     waits_for: BTreeSet<EntryId>,
-    /// The links that must have had so many notices.
-    pushes: BTreeMap<RoomName, u64>,
+    /// The links must have what they were told up to here.
+    told: u64,
     until: Timestamp,
 }
 
@@ -87,9 +88,11 @@ pub struct Object {
     last_question: u64,
     /// What this object's sockets say to the questions of rooms.
     gatherings: BTreeMap<(RoomName, u64), questions::Gathering>,
+    /// When the questions of this room, and what is said to others', are over.
+    questions_end: Deadlines<questions::Gathered>,
     heartbeat: engine::Heartbeat,
     /// Polling sessions that their clients closed: a GET may still be on its way.
-    closed_sessions: BTreeMap<String, Timestamp>,
+    closed_sessions: Deadlines<String>,
     auto_response: Option<AutoResponse>,
     /// When this machine was built: what happened before, it does not remember.
     opened_at: Timestamp,
@@ -99,7 +102,7 @@ pub struct Object {
     /// A publication that is told at the end of the turn, if none like it follows; for how many before
     /// it it stands.
     latest: Option<(Rc<Publication>, u64)>,
-    /// Connections opened in this turn.
+    /// Plain sockets that came in this turn: they are told who is here, not who came.
     fresh: Vec<ConnectionId>,
     out: Vec<Output>,
     timer_set: Option<Timestamp>,
@@ -158,7 +161,7 @@ impl Object {
         let room = Room::open(sql, name, ids.epoch(), environment.config.history)?;
         let journal = Journal::open(sql, &room.name, &room.epoch)?;
         let heartbeat = engine::Heartbeat::new(&environment.config, &room.name, now);
-        let mut hub = Hub::default();
+        let mut hub = Hub::new(heartbeat.timers());
         hub.reserve(last);
         let mut probes = Vec::new();
         for attachment in sockets {
@@ -179,8 +182,9 @@ impl Object {
             questions: BTreeMap::new(),
             last_question: now.0.saturating_mul(1000),
             gatherings: BTreeMap::new(),
+            questions_end: Deadlines::default(),
             heartbeat,
-            closed_sessions: BTreeMap::new(),
+            closed_sessions: Deadlines::default(),
             auto_response: None,
             opened_at: now,
             settling: Vec::new(),
@@ -380,12 +384,6 @@ impl Object {
     fn reply(&mut self, request: RequestId, answer: Result<String, Refusal>) {
         self.out.push(Output::Reply { request, answer });
     }
-}
-
-#[derive(serde::Serialize)]
-struct PresenceState<'a> {
-    room: &'a str,
-    users: Vec<room::Person>,
 }
 
 #[derive(serde::Serialize)]

@@ -4,6 +4,8 @@
 //! so the SQL that ships is the SQL that is tested. A storage *error* is never taken for an empty
 //! room: it fails the whole turn, which rolls back.
 
+use std::cell::Cell;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{limits::MAX_SQL_PARAMETERS, names::RoomName};
@@ -134,6 +136,47 @@ pub fn count(sql: &dyn Sql, statement: &str) -> Result<u64, StorageError> {
     let rows = sql.run(statement, &[])?;
     let count = rows.first().map(|row| row.unsigned(0, "count"));
     Ok(count.transpose()?.unwrap_or_default())
+}
+
+/// How many rows a table has: counted once, and then kept by whoever adds and deletes. SQLite walks the
+/// whole table for it.
+#[derive(Debug)]
+pub struct RowCount {
+    statement: &'static str,
+    rows: Cell<Option<u64>>,
+}
+
+impl RowCount {
+    /// What this `SELECT COUNT(*)` gives.
+    pub const fn of(statement: &'static str) -> Self {
+        Self {
+            statement,
+            rows: Cell::new(None),
+        }
+    }
+
+    /// How many there are.
+    pub fn get(&self, sql: &dyn Sql) -> Result<u64, StorageError> {
+        if let Some(rows) = self.rows.get() {
+            return Ok(rows);
+        }
+        let rows = count(sql, self.statement)?;
+        self.rows.set(Some(rows));
+        Ok(rows)
+    }
+
+    /// One was added.
+    pub fn add(&self) {
+        self.rows
+            .set(self.rows.get().map(|rows| rows.saturating_add(1)));
+    }
+
+    /// So many were deleted.
+    pub fn deleted(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.rows
+            .set(self.rows.get().map(|rows| rows.saturating_sub(count)));
+    }
 }
 
 /// A number or `NULL`, as a parameter.
@@ -362,55 +405,8 @@ pub fn forget_state(sql: &dyn Sql, key: &str) -> Result<(), StorageError> {
         .map(drop)
 }
 
-/// A real SQLite in memory, for tests and the simulator.
 #[cfg(test)]
-pub mod memory {
-    use super::{Row, Sql, StorageError, Value};
-
-    /// One room's database.
-    pub struct Memory(pub rusqlite::Connection);
-
-    impl Memory {
-        /// An empty one.
-        #[allow(clippy::new_without_default)]
-        pub fn new() -> Self {
-            Self(rusqlite::Connection::open_in_memory().unwrap())
-        }
-    }
-
-    impl Sql for Memory {
-        fn run(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Row>, StorageError> {
-            let error = |e: rusqlite::Error| StorageError::Sqlite(e.to_string());
-            let mut prepared = self.0.prepare_cached(statement).map_err(error)?;
-            let parameters = parameters.iter().map(|value| match value {
-                Value::Null => rusqlite::types::Value::Null,
-                Value::Integer(integer) => rusqlite::types::Value::Integer(*integer),
-                Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
-            });
-            let columns = prepared.column_count();
-            assert!(
-                columns == 0 || statement.starts_with("SELECT"),
-                "{statement}"
-            );
-            let mut rows = prepared
-                .query(rusqlite::params_from_iter(parameters))
-                .map_err(error)?;
-            let mut out = Vec::new();
-            while let Some(row) = rows.next().map_err(error)? {
-                let values = (0..columns).map(|i| match row.get_ref(i).unwrap() {
-                    rusqlite::types::ValueRef::Null => Value::Null,
-                    rusqlite::types::ValueRef::Integer(integer) => Value::Integer(integer),
-                    rusqlite::types::ValueRef::Text(text) => {
-                        Value::Text(String::from_utf8(text.to_vec()).unwrap())
-                    }
-                    other => panic!("unexpected {other:?}"),
-                });
-                out.push(Row(values.collect()));
-            }
-            Ok(out)
-        }
-    }
-}
+pub mod memory;
 
 #[cfg(test)]
 mod tests {

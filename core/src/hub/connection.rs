@@ -89,8 +89,8 @@ pub struct Connection {
     pub unread_bytes: usize,
     /// When it was asked to show that.
     pub asked_to_read_at: Option<Timestamp>,
-    /// Where in this turn's presence changes it came in; it knows those before.
-    pub heard_presence_to: Option<(usize, usize)>,
+    /// It came in this turn: it is told who is here, not who came.
+    pub is_new: bool,
 }
 
 impl Connection {
@@ -102,7 +102,7 @@ impl Connection {
             rate: Bucket::default(),
             unread_bytes: 0,
             asked_to_read_at: None,
-            heard_presence_to: None,
+            is_new: false,
         }
     }
 

@@ -3,12 +3,13 @@
 //! next turn's ops wait for it, so a room does them in the order in which the sockets wanted them.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     rc::Rc,
 };
 
 use super::SocketKey;
 use crate::{
+    deadlines::Deadlines,
     event::Publication,
     limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS, backoff},
     names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
@@ -89,6 +90,9 @@ pub struct Link {
     pub position: Option<StreamPosition>,
     ops: VecDeque<Pending>,
     under_way: VecDeque<Pending>,
+    /// How many joins of each user are among those, and how many leaves that end the link.
+    joins: HashMap<String, usize>,
+    ends: usize,
     attempts: u32,
     not_before: Timestamp,
     /// What came too early: before the first answer, or behind a gap.
@@ -103,9 +107,7 @@ impl Link {
     /// Whether the room knows that this object has sockets there, and will go on knowing it: a socket
     /// more need not be said.
     pub fn is_held(&self) -> bool {
-        let mut pending = self.under_way.iter().chain(&self.ops);
-        let ends = pending.any(|pending| matches!(pending.op, Op::Leave { last: true, .. }));
-        self.position.is_some() && !ends
+        self.position.is_some() && self.ends == 0
     }
 
     /// The room has been left. Unless a join came with that, it tells this object nothing until the next.
@@ -116,41 +118,48 @@ impl Link {
         }
     }
 
-    /// The users of the joins that are not answered yet.
-    pub fn joining(&self) -> impl Iterator<Item = &UserId> {
-        let pending = self.under_way.iter().chain(&self.ops);
-        pending.filter_map(|pending| match &pending.op {
-            Op::Join { user, .. } => Some(user),
-            _ => None,
-        })
+    /// Whether a join of this user is not answered yet.
+    pub fn has_joining(&self, user: &UserId) -> bool {
+        self.joins.contains_key(user.as_str())
     }
 
     /// Whether any join is not answered yet.
     pub fn is_joining(&self) -> bool {
-        self.joining().next().is_some()
+        !self.joins.is_empty()
     }
 
-    /// An op for the next request; given back if too many wait.
-    pub fn ask(&mut self, now: Timestamp, op: Op, waiter: Waiter) -> Result<(), Box<(Op, Waiter)>> {
-        if self.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
-            return Err(Box::new((op, waiter)));
+    fn count(&mut self, op: &Op) {
+        match op {
+            Op::Join { user, .. } => {
+                let count = self.joins.entry(user.as_str().to_owned()).or_default();
+                *count = count.saturating_add(1);
+            }
+            Op::Leave { last: true, .. } => self.ends = self.ends.saturating_add(1),
+            _ => {}
         }
-        self.ops.push_back(Pending {
-            op,
-            waiter,
-            since: now,
-        });
-        Ok(())
     }
 
-    /// Asks for what came after the place where this object's sockets are; false if that cannot be asked.
-    pub fn pull(&mut self, now: Timestamp) -> bool {
-        let Some(since) = self.position.clone() else {
-            return false;
-        };
-        self.is_pulling =
-            self.is_pulling || self.ask(now, Op::Pull { since }, Waiter::Pull).is_ok();
-        self.is_pulling
+    fn uncount(&mut self, op: &Op) {
+        match op {
+            Op::Join { user, .. } => {
+                let count = self.joins.get_mut(user.as_str());
+                let left = count.map_or(0, |count| {
+                    *count = count.saturating_sub(1);
+                    *count
+                });
+                if left == 0 {
+                    self.joins.remove(user.as_str());
+                }
+            }
+            Op::Leave { last: true, .. } => self.ends = self.ends.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// When its next request may go out, if there is anything to ask and none is under way.
+    fn due(&self) -> Option<Timestamp> {
+        let waits = self.under_way.is_empty() && !self.ops.is_empty();
+        waits.then_some(self.not_before)
     }
 
     /// Whether a request is under way, whose answer may hold what seems to be missing.
@@ -164,28 +173,87 @@ impl Link {
     }
 }
 
-/// The links.
+/// The links, by room.
 #[derive(Debug, Default)]
 pub struct Links {
-    /// By room.
-    pub links: BTreeMap<RoomName, Link>,
+    links: BTreeMap<Rc<RoomName>, Link>,
+    /// When the requests of those that have something to ask may go out.
+    due: Deadlines<Rc<RoomName>>,
 }
 
 impl Links {
+    /// The link to `room`, if there is one.
+    pub fn find(&self, room: &RoomName) -> Option<&Link> {
+        self.links.get(room)
+    }
+
     /// The link to `room`, made if there is none.
     pub fn get(&mut self, room: &RoomName) -> &mut Link {
-        self.links.entry(room.clone()).or_default()
+        self.links.entry(Rc::new(room.clone())).or_default()
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&RoomName, &mut Link)> {
+        self.links.iter_mut().map(|(room, link)| (&**room, link))
+    }
+
+    /// The link to `room` is over.
+    pub fn remove(&mut self, room: &RoomName) {
+        if let Some((room, _)) = self.links.remove_entry(room) {
+            self.due.remove(&room);
+        }
+    }
+
+    /// An op for the next request to `room`; given back if too many wait.
+    pub fn ask(
+        &mut self,
+        now: Timestamp,
+        room: &RoomName,
+        op: Op,
+        waiter: Waiter,
+    ) -> Result<(), Box<(Op, Waiter)>> {
+        let link = self.get(room);
+        if link.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
+            return Err(Box::new((op, waiter)));
+        }
+        link.count(&op);
+        link.ops.push_back(Pending {
+            op,
+            waiter,
+            since: now,
+        });
+        self.index(room);
+        Ok(())
+    }
+
+    /// Asks for what came after the place where this object's sockets are; false if that cannot be asked.
+    pub fn pull(&mut self, now: Timestamp, room: &RoomName) -> bool {
+        let link = self.get(room);
+        let Some(since) = link.position.clone() else {
+            return false;
+        };
+        let is_pulling = link.is_pulling
+            || self
+                .ask(now, room, Op::Pull { since }, Waiter::Pull)
+                .is_ok();
+        self.get(room).is_pulling = is_pulling;
+        is_pulling
+    }
+
+    fn index(&mut self, room: &RoomName) {
+        if let Some((room, link)) = self.links.get_key_value(room) {
+            self.due.set(room, link.due());
+        }
     }
 
     /// The requests that go out now.
     pub fn requests(&mut self, now: Timestamp) -> Vec<(RoomName, Option<StreamPosition>, Vec<Op>)> {
         let mut requests = Vec::new();
-        for (room, link) in &mut self.links {
-            let free = link.under_way.is_empty() && link.not_before <= now;
-            if free && !link.ops.is_empty() {
+        for room in self.due.take_due(now) {
+            if let Some(link) = self.links.get_mut(&room) {
                 link.under_way = std::mem::take(&mut link.ops);
                 let ops = link.under_way.iter().map(|pending| pending.op.clone());
-                requests.push((room.clone(), link.position.clone(), ops.collect()));
+                requests.push(((*room).clone(), link.position.clone(), ops.collect()));
             }
         }
         requests
@@ -195,7 +263,12 @@ impl Links {
     pub fn answered(&mut self, room: &RoomName) -> Option<Pending> {
         let link = self.links.get_mut(room)?;
         link.attempts = 0;
-        link.under_way.pop_front()
+        let answered = link.under_way.pop_front();
+        if let Some(Pending { op, .. }) = &answered {
+            link.uncount(op);
+        }
+        self.index(room);
+        answered
     }
 
     /// `room` did not answer. What may be tried again is, later; what may not is given back.
@@ -211,15 +284,36 @@ impl Links {
         for pending in again.into_iter().rev() {
             link.ops.push_front(pending);
         }
+        for Pending { op, .. } in &over {
+            link.uncount(op);
+        }
+        self.index(room);
         over
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = self.links.iter();
+        self.due
+            .check(all.map(|(room, link)| (Rc::clone(room), link.due())));
+        for link in self.links.values() {
+            let (mut joins, mut ends) = (HashMap::new(), 0);
+            for pending in link.under_way.iter().chain(&link.ops) {
+                match &pending.op {
+                    Op::Join { user, .. } => {
+                        *joins.entry(user.as_str().to_owned()).or_default() += 1;
+                    }
+                    Op::Leave { last: true, .. } => ends += 1,
+                    _ => {}
+                }
+            }
+            assert_eq!((&link.joins, link.ends), (&joins, ends));
+        }
     }
 
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.links
-            .values()
-            .filter(|link| link.under_way.is_empty() && !link.ops.is_empty())
-            .map(|link| link.not_before)
-            .min()
+        self.due.next()
     }
 }

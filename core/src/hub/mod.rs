@@ -28,13 +28,14 @@ pub use disconnect::{DisconnectReason, echo_of};
 pub use journal::Journal;
 pub use link::{Link, Links, Pending, Purpose, Waiter};
 use runs::{Append, Run, Runs};
-pub use session::Session;
+pub use session::{PingTimers, Session, Sessions};
 pub use socket::{
     Asked, AskedBy, Auth, Floor, Held, Membership, Record, Recovery, Sent, Socket, SocketKey,
     Sockets, Stage,
 };
 
 use crate::{
+    deadlines::Deadlines,
     limits::{ASK_TO_READ_BYTES, MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
     names::{Timestamp, UserId},
     socket_io::Message,
@@ -136,6 +137,9 @@ const MAX_BATCH_BYTES: usize = 256 * 1024;
 #[derive(Default)]
 pub struct Hub {
     connections: BTreeMap<ConnectionId, Connection>,
+    /// When their tokens run out. Those that may have been changed are looked at again first.
+    expiries: Deadlines<ConnectionId>,
+    touched: Vec<ConnectionId>,
     last_id: u32,
     /// How many plain connections each user has.
     users: HashMap<String, usize>,
@@ -145,7 +149,7 @@ pub struct Hub {
     /// Those that were sent something in the last flush and are far behind.
     behind: Vec<ConnectionId>,
     /// The Engine.IO sessions, by sid.
-    pub sessions: HashMap<String, Session>,
+    pub sessions: Sessions,
     /// The Socket.IO sockets.
     pub sockets: Sockets,
     /// The rooms elsewhere that they are in.
@@ -153,6 +157,14 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// One without connections, whose sessions will have these timers, if any.
+    pub fn new(timers: Option<PingTimers>) -> Self {
+        Self {
+            sessions: Sessions::new(timers),
+            ..Self::default()
+        }
+    }
+
     /// Ids up to this one are taken, if only by sockets whose close event is still to come.
     pub fn reserve(&mut self, last: ConnectionId) {
         self.last_id = self.last_id.max(last.0);
@@ -162,10 +174,10 @@ impl Hub {
     /// anew with it; a probe's session is gone, for polling does not outlive a sleep.
     pub fn restore(&mut self, attachment: Attachment, now: Timestamp) {
         if let Wire::Engine { sid, door } = &attachment.wire {
-            let mut session =
-                Session::new(sid.clone(), door.clone(), attachment.connection, false, now);
+            let (sid, door) = (sid.as_str().into(), door.clone());
+            let mut session = Session::new(sid, door, attachment.connection, false, now);
             session.heard_at = attachment.opened_at;
-            self.sessions.insert(sid.clone(), session);
+            self.sessions.insert(session);
         }
         self.insert(attachment.connection, Connection::new(attachment));
     }
@@ -192,12 +204,14 @@ impl Hub {
             *count = count.saturating_add(1);
         }
         self.last_id = self.last_id.max(id.0);
+        self.touched.push(id);
         self.connections.insert(id, connection);
     }
 
     /// A connection is gone. Says whose it was.
     pub fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
+        self.expiries.remove(&id);
         if let Some(plain) = connection.plain() {
             let user = plain.claims.user.as_str();
             if let Some(count) = self.users.get_mut(user) {
@@ -217,7 +231,22 @@ impl Hub {
 
     /// One connection, to change it.
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        if self.touched.last() != Some(&id) {
+            self.touched.push(id);
+        }
         self.connections.get_mut(&id)
+    }
+
+    /// The session on this wire has shown a sign of life. False if it carries none.
+    pub fn heard(&mut self, id: ConnectionId, at: Timestamp) -> bool {
+        let connection = self.connections.get(&id);
+        let Some(sid) = connection.and_then(|connection| connection.attachment.sid()) else {
+            return false;
+        };
+        if let Some(session) = self.sessions.get_mut(sid) {
+            session.heard_at = session.heard_at.max(at);
+        }
+        true
     }
 
     /// All connections.
@@ -339,10 +368,36 @@ impl Hub {
         flushes
     }
 
+    fn look(&mut self) {
+        for id in std::mem::take(&mut self.touched) {
+            let connection = self.connections.get(&id);
+            self.expiries
+                .set(&id, connection.and_then(Connection::closes_at));
+        }
+    }
+
     /// When the first token runs out.
-    pub fn next_expiry(&self) -> Option<Timestamp> {
-        let plain = self.connections.values().filter_map(Connection::closes_at);
-        plain.chain(self.sockets.next_deadline()).min()
+    pub fn next_expiry(&mut self) -> Option<Timestamp> {
+        self.look();
+        let sockets = self.sockets.next_expiry();
+        self.expiries.next().into_iter().chain(sockets).min()
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&mut self) {
+        self.look();
+        let all = self.connections.iter();
+        self.expiries.check(all.map(|(id, c)| (*id, c.closes_at())));
+        self.sessions.check();
+        self.sockets.check();
+        self.links.check();
+    }
+
+    /// The plain sockets whose token has run out.
+    pub fn expired(&mut self, now: Timestamp) -> Vec<ConnectionId> {
+        self.look();
+        self.expiries.due(now).copied().collect()
     }
 
     /// The WebSockets that the last flush found further behind than [`ASK_TO_READ_BYTES`].
@@ -357,11 +412,6 @@ impl Hub {
             .iter()
             .filter(|(_, c)| c.unread_bytes > bytes);
         behind.map(|(id, _)| *id).collect()
-    }
-
-    /// Whether Engine.IO is spoken on any WebSocket.
-    pub fn has_engine(&self) -> bool {
-        self.sessions.values().any(|session| !session.is_polling)
     }
 }
 

@@ -1,15 +1,21 @@
 //! One Engine.IO session: it survives the upgrade from polling to WebSocket (Engine.IO v4,
 //! "Upgrade"), and carries one Socket.IO socket for each namespace.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    rc::Rc,
+};
 
 use super::{ConnectionId, Frame, RequestId, SocketKey, rate::Bucket};
-use crate::{engine_io, names::Timestamp, socket_io, wire::Door};
+use crate::{
+    deadlines::Deadlines, engine_io, limits::MAX_POLL_BACKLOG_BYTES, names::Timestamp, socket_io,
+    wire::Door,
+};
 
 /// A session.
 pub struct Session {
     /// Its id, `{object}.{random}`.
-    pub sid: String,
+    pub sid: Rc<str>,
     /// What its handshake said.
     pub door: Door,
     /// The wire that it speaks on.
@@ -42,12 +48,35 @@ pub struct Session {
     pub upgrade_by: Option<Timestamp>,
     /// Until when the rest of a binary packet must have come.
     pub complete_by: Option<Timestamp>,
+    /// It is among those that [`Sessions`] will look at again.
+    touched: bool,
+    /// It is counted as one on a WebSocket.
+    on_websocket: bool,
+}
+
+/// Pings where each session has timers of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct PingTimers {
+    /// From the last sign of life to the ping.
+    pub interval_ms: u64,
+    /// From the ping to the end.
+    pub timeout_ms: u64,
+}
+
+impl PingTimers {
+    /// When the session's ping is due, or its end for want of a pong.
+    pub fn deadline(self, session: &Session) -> Timestamp {
+        match session.pinged_at {
+            Some(pinged_at) => pinged_at.plus(self.timeout_ms),
+            None => session.heard_at.plus(self.interval_ms),
+        }
+    }
 }
 
 impl Session {
     /// A session that begins.
     pub fn new(
-        sid: String,
+        sid: Rc<str>,
         door: Door,
         transport: ConnectionId,
         is_polling: bool,
@@ -71,6 +100,8 @@ impl Session {
             connect_by: None,
             upgrade_by: None,
             complete_by: None,
+            touched: false,
+            on_websocket: false,
         }
     }
 
@@ -110,11 +141,168 @@ impl Session {
         (!payload.is_empty()).then_some(payload)
     }
 
-    /// When something is due for it, but for the heartbeat.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.connect_by, self.upgrade_by, self.complete_by]
-            .into_iter()
-            .flatten()
-            .min()
+    /// Whether more waits for its next GET than may.
+    pub fn is_too_slow(&self) -> bool {
+        self.queued_bytes > MAX_POLL_BACKLOG_BYTES
+    }
+
+    /// When something is due for it, but for a heartbeat by alarm.
+    fn deadline(&self, timers: Option<PingTimers>) -> Option<Timestamp> {
+        let ping = timers.map(|timers| timers.deadline(self));
+        let slow = self.is_too_slow().then(Timestamp::default);
+        [
+            self.connect_by,
+            self.upgrade_by,
+            self.complete_by,
+            ping,
+            slow,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// The sessions. Questions about all of them are answered without a walk: each one that may have been
+/// changed is looked at again first, and no other.
+#[derive(Default)]
+pub struct Sessions {
+    by_sid: HashMap<Rc<str>, Session>,
+    timers: Option<PingTimers>,
+    touched: Vec<Rc<str>>,
+    deadlines: Deadlines<Rc<str>>,
+    /// Those whose GET can be answered.
+    answerable: Vec<Rc<str>>,
+    on_websocket: usize,
+}
+
+impl Sessions {
+    /// None yet; with these timers, where there are any.
+    pub fn new(timers: Option<PingTimers>) -> Self {
+        Self {
+            timers,
+            ..Self::default()
+        }
+    }
+
+    /// A session that begins.
+    pub fn insert(&mut self, mut session: Session) {
+        session.touched = true;
+        self.touched.push(Rc::clone(&session.sid));
+        self.by_sid.insert(Rc::clone(&session.sid), session);
+    }
+
+    /// A session is over.
+    pub fn remove(&mut self, sid: &str) -> Option<Session> {
+        let session = self.by_sid.remove(sid)?;
+        self.deadlines.remove(&session.sid);
+        let counted = usize::from(session.on_websocket);
+        self.on_websocket = self.on_websocket.saturating_sub(counted);
+        Some(session)
+    }
+
+    /// A session.
+    pub fn get(&self, sid: &str) -> Option<&Session> {
+        self.by_sid.get(sid)
+    }
+
+    /// A session, to change it.
+    pub fn get_mut(&mut self, sid: &str) -> Option<&mut Session> {
+        let session = self.by_sid.get_mut(sid)?;
+        if !session.touched {
+            session.touched = true;
+            self.touched.push(Rc::clone(&session.sid));
+        }
+        Some(session)
+    }
+
+    /// Whether there is one of this sid.
+    pub fn contains(&self, sid: &str) -> bool {
+        self.by_sid.contains_key(sid)
+    }
+
+    /// The sids of all.
+    pub fn sids(&self) -> impl Iterator<Item = &Rc<str>> {
+        self.by_sid.keys()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.by_sid.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_sid.is_empty()
+    }
+
+    /// Looks at those again that may have been changed.
+    fn look(&mut self) {
+        for sid in std::mem::take(&mut self.touched) {
+            let Some(session) = self.by_sid.get_mut(&sid) else {
+                continue;
+            };
+            session.touched = false;
+            self.deadlines.set(&sid, session.deadline(self.timers));
+            match (session.on_websocket, !session.is_polling) {
+                (false, true) => self.on_websocket = self.on_websocket.saturating_add(1),
+                (true, false) => self.on_websocket = self.on_websocket.saturating_sub(1),
+                _ => {}
+            }
+            session.on_websocket = !session.is_polling;
+            if session.poll.is_some() && !session.queue.is_empty() {
+                self.answerable.push(sid);
+            }
+        }
+    }
+
+    /// Whether any is on a WebSocket.
+    pub fn any_on_websocket(&mut self) -> bool {
+        self.look();
+        self.on_websocket > 0
+    }
+
+    /// The GETs that packets wait for, each with its payload of `max_bytes` or so.
+    pub fn answers(&mut self, max_bytes: usize) -> Vec<(RequestId, String)> {
+        self.look();
+        let mut answers = Vec::new();
+        for sid in std::mem::take(&mut self.answerable) {
+            let Some(session) = self.get_mut(&sid) else {
+                continue;
+            };
+            // It may have been answered otherwise, or have nothing left to say.
+            if session.poll.is_some()
+                && let Some(payload) = session.take_payload(max_bytes)
+                && let Some(request) = session.poll.take()
+            {
+                answers.push((request, payload));
+            }
+        }
+        answers
+    }
+
+    /// When something is due for one, but for a heartbeat by alarm.
+    pub fn next_deadline(&mut self) -> Option<Timestamp> {
+        self.look();
+        self.deadlines.next()
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&mut self) {
+        self.look();
+        let all = self.by_sid.iter();
+        let due = all.map(|(sid, session)| (Rc::clone(sid), session.deadline(self.timers)));
+        self.deadlines.check(due);
+        let on_websocket = self.by_sid.values().filter(|s| !s.is_polling).count();
+        assert_eq!(self.on_websocket, on_websocket);
+        let mut polled = self.by_sid.values().filter(|s| s.poll.is_some());
+        assert!(polled.all(|session| session.queue.is_empty()));
+    }
+
+    /// Those for which something is due.
+    pub fn due(&mut self, now: Timestamp) -> Vec<Rc<str>> {
+        self.look();
+        self.deadlines.due(now).cloned().collect()
     }
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{ConnectionId, connection::end_of};
 use crate::{
     auth::Claims,
+    deadlines::Deadlines,
     event::Args,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
     storage::{Sql, StorageError, text},
@@ -240,9 +241,14 @@ pub struct Socket {
 /// The object's sockets, and those that were lost and may come back.
 #[derive(Default)]
 pub struct Sockets {
-    /// Those with a wire.
-    pub live: BTreeMap<SocketKey, Socket>,
+    live: BTreeMap<SocketKey, Socket>,
+    /// When their tokens run out, and when the first question to each has waited long enough. Those
+    /// that may have been changed are looked at again first.
+    expiries: Deadlines<SocketKey>,
+    questions: Deadlines<SocketKey>,
+    touched: Vec<SocketKey>,
     last_key: u32,
+    by_id: HashMap<String, SocketKey>,
     by_pid: HashMap<String, SocketKey>,
     rooms: HashMap<RoomName, Members>,
     /// Those without, by pid (or id).
@@ -309,6 +315,8 @@ impl Sockets {
         if let Some(pid) = pid {
             self.by_pid.insert(pid.clone(), key);
         }
+        self.by_id.insert(socket.record.id.clone(), key);
+        self.touched.push(key);
         self.live.insert(key, socket);
         key
     }
@@ -316,9 +324,18 @@ impl Sockets {
     /// A socket's wire is gone.
     pub fn remove(&mut self, key: SocketKey) -> Option<Socket> {
         let socket = self.live.remove(&key)?;
+        self.expiries.remove(&key);
+        self.questions.remove(&key);
         let Record {
-            claims, rooms, pid, ..
+            id,
+            claims,
+            rooms,
+            pid,
+            ..
         } = &socket.record;
+        if self.by_id.get(id) == Some(&key) {
+            self.by_id.remove(id);
+        }
         for room in rooms.keys() {
             self.forget_member(room, key, &claims.user);
         }
@@ -335,7 +352,11 @@ impl Sockets {
         let Some(socket) = self.live.get_mut(&key) else {
             return;
         };
-        socket.record.id = id;
+        let old = std::mem::replace(&mut socket.record.id, id.clone());
+        if self.by_id.get(&old) == Some(&key) {
+            self.by_id.remove(&old);
+        }
+        self.by_id.insert(id, key);
         let old = socket.record.pid.replace(pid.clone());
         if let Some(old) = old
             && self.by_pid.get(&old) == Some(&key)
@@ -412,6 +433,12 @@ impl Sockets {
         sockets.map(|(key, after)| (*key, *after))
     }
 
+    /// How many sockets are in the room.
+    pub fn count_in(&self, room: &RoomName) -> usize {
+        let members = self.rooms.get(room);
+        members.map_or(0, |members| members.sockets.len())
+    }
+
     /// Whether any socket is in the room.
     pub fn any_in(&self, room: &RoomName) -> bool {
         self.rooms.contains_key(room)
@@ -435,7 +462,20 @@ impl Sockets {
 
     /// A socket, to change it.
     pub fn get_mut(&mut self, key: SocketKey) -> Option<&mut Socket> {
+        if self.touched.last() != Some(&key) {
+            self.touched.push(key);
+        }
         self.live.get_mut(&key)
+    }
+
+    /// Whether no socket has a wire.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// The live socket of this id.
+    pub fn of_id(&self, id: &str) -> Option<SocketKey> {
+        self.by_id.get(id).copied()
     }
 
     /// The live socket of this pid.
@@ -443,12 +483,64 @@ impl Sockets {
         self.by_pid.get(pid).copied()
     }
 
-    /// When the first token runs out, or the first question to a client.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.live
-            .values()
-            .map(|socket| socket.record.closes_at())
-            .min()
+    fn look(&mut self) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        for key in touched {
+            let socket = self.live.get(&key);
+            let expiry = socket.map(|socket| socket.record.closes_at());
+            let asked = socket.into_iter().flat_map(|socket| socket.asked.values());
+            self.expiries.set(&key, expiry);
+            self.questions
+                .set(&key, asked.map(|asked| asked.until).min());
+        }
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&mut self) {
+        self.look();
+        let all = || self.live.iter();
+        let expiries = all().map(|(key, socket)| (*key, Some(socket.record.closes_at())));
+        self.expiries.check(expiries);
+        let questions = all().map(|(key, socket)| {
+            let asked = socket.asked.values().map(|asked| asked.until);
+            (*key, asked.min())
+        });
+        self.questions.check(questions);
+        let ids = all().map(|(key, socket)| (socket.record.id.clone(), *key));
+        assert_eq!(self.by_id, ids.collect());
+    }
+
+    /// When the first token runs out.
+    pub fn next_expiry(&mut self) -> Option<Timestamp> {
+        self.look();
+        self.expiries.next()
+    }
+
+    /// The sockets whose token has run out.
+    pub fn expired(&mut self, now: Timestamp) -> Vec<SocketKey> {
+        self.look();
+        self.expiries.due(now).copied().collect()
+    }
+
+    /// When the first question to a client has waited long enough.
+    pub fn next_question(&mut self) -> Option<Timestamp> {
+        self.look();
+        self.questions.next()
+    }
+
+    /// The questions to clients that have waited long enough.
+    pub fn unanswered(&mut self, now: Timestamp) -> Vec<(SocketKey, u64)> {
+        self.look();
+        let mut late = Vec::new();
+        for key in self.questions.due(now) {
+            let asked = self.live.get(key).into_iter().flat_map(|s| &s.asked);
+            let over = asked.filter(|(_, asked)| asked.until <= now);
+            late.extend(over.map(|(id, _)| (*key, *id)));
+        }
+        late
     }
 }
 

@@ -1,6 +1,6 @@
 //! Plain WebSockets as they come, talk and go.
 
-use super::{Decided, Object, Origin, Output, PresenceState, RequestId, Sender, without_grants};
+use super::{Decided, Object, Origin, Output, RequestId, Sender, without_grants};
 use crate::{
     error::{Code, Refusal},
     hub::{Attachment, Connection, ConnectionId, DisconnectReason, Plain, Wire, plain},
@@ -73,13 +73,8 @@ impl Object {
         self.room
             .roster
             .enter(sql, now, &claims.user, claims.name.as_deref(), LOCAL)?;
-        let state = PresenceState {
-            room: self.room.name.as_str(),
-            users: self.room.roster.people(),
-        };
-        self.hub.send(id, plain::event("presence_state", &state));
         if let Some(connection) = self.hub.get_mut(id) {
-            connection.heard_presence_to = Some(self.room.roster.mark());
+            connection.is_new = true;
         }
         self.fresh.push(id);
         Ok(Ok(()))

@@ -3,7 +3,7 @@
 use super::{Object, Origin, Output, PresenceDiff, RequestId, Settling};
 use crate::{
     event::Args,
-    hub::{ConnectionId, DisconnectReason, plain},
+    hub::{DisconnectReason, plain},
     limits::{MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
     names::Timestamp,
     namespaces::Presence,
@@ -13,34 +13,27 @@ use crate::{
 };
 
 impl Object {
-    /// One `presence_diff` a turn: those who were here hear all of it, those who came in this turn
-    /// what came after them.
+    /// One `presence_diff` a turn for those who were here, one `presence_state` for those who came in
+    /// it: however many come, each is written once.
     pub(super) fn tell_presence(&mut self) {
         let diff = self.room.roster.take_diff();
-        let frame = |diff: &room::Diff| {
-            plain::event(
-                "presence_diff",
-                &PresenceDiff {
-                    room: self.room.name.as_str(),
-                    diff,
-                },
-            )
-        };
+        let room = self.room.name.as_str();
         if self.hub.has_plain() && !diff.is_empty() {
-            let frame = frame(&diff);
-            self.hub
-                .send_plain(frame, |_, c, _| c.heard_presence_to.is_none());
+            let diff = PresenceDiff { room, diff: &diff };
+            let frame = plain::event("presence_diff", &diff);
+            self.hub.send_plain(frame, |_, c, _| !c.is_new);
         }
-        for id in std::mem::take(&mut self.fresh) {
-            let heard = self
-                .hub
-                .get_mut(id)
-                .and_then(|c| c.heard_presence_to.take());
-            let Some(rest) = heard.map(|mark| diff.after(mark)) else {
-                continue;
-            };
-            if !rest.is_empty() {
-                self.hub.send(id, frame(&rest));
+        let fresh = std::mem::take(&mut self.fresh);
+        if !fresh.is_empty() {
+            let users = self.room.roster.people();
+            let frame = format!(
+                r#"{{"event":"presence_state","data":{{"room":"{room}","users":{users}}}}}"#
+            );
+            self.hub.send_each(&fresh, vec![frame]);
+            for id in fresh {
+                if let Some(connection) = self.hub.get_mut(id) {
+                    connection.is_new = false;
+                }
             }
         }
         if !diff.is_empty() {
@@ -88,13 +81,7 @@ impl Object {
 
     /// All that is due by now.
     pub(super) fn due(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
-        let expired: Vec<ConnectionId> = self
-            .hub
-            .iter()
-            .filter(|(_, connection)| connection.closes_at().is_some_and(|at| at <= now))
-            .map(|(id, _)| id)
-            .collect();
-        for id in expired {
+        for id in self.hub.expired(now) {
             self.close(sql, now, id, DisconnectReason::TokenExpired)?;
         }
         for typist in self.room.typing.expire(now) {
@@ -105,11 +92,10 @@ impl Object {
         self.questions_due(sql, now)?;
         self.room.roster.expire(sql, now)?;
         self.room.prune(sql, now)?;
-        let (over, settling) = std::mem::take(&mut self.settling)
-            .into_iter()
-            .partition(|settling: &Settling| settling.until <= now);
-        self.settling = settling;
-        for settling in over {
+        let over = self
+            .settling
+            .extract_if(.., |settling| settling.until <= now);
+        for settling in over.collect::<Vec<Settling>>() {
             self.reply(settling.request, Ok(settling.answer));
         }
         Ok(())
@@ -125,8 +111,8 @@ impl Object {
         before: EntryId,
     ) {
         let waits_for = self.room.outbox.after(before);
-        let pushes = self.room.links.outstanding();
-        if waits_for.is_empty() && pushes.is_empty() {
+        let told = self.room.links.told();
+        if waits_for.is_empty() && self.room.links.have(told) {
             return self.reply(request, Ok(answer));
         }
         let until = now.plus(SETTLE_TIMEOUT_MS);
@@ -134,27 +120,21 @@ impl Object {
             request,
             answer,
             waits_for,
-            pushes,
+            told,
             until,
         });
     }
 
     /// These entries have been tried.
     pub(super) fn settle(&mut self, entries: &[EntryId]) {
-        for settling in &mut self.settling {
-            settling.waits_for.retain(|entry| !entries.contains(entry));
-            let links = &self.room.links;
-            settling
-                .pushes
-                .retain(|object, given| !links.has(object, *given));
-        }
-        let (settled, settling) =
-            std::mem::take(&mut self.settling)
-                .into_iter()
-                .partition(|settling: &Settling| {
-                    settling.waits_for.is_empty() && settling.pushes.is_empty()
-                });
-        self.settling = settling;
+        let links = &self.room.links;
+        let settled = self.settling.extract_if(.., |settling| {
+            for entry in entries {
+                settling.waits_for.remove(entry);
+            }
+            settling.waits_for.is_empty() && links.have(settling.told)
+        });
+        let settled: Vec<Settling> = settled.collect();
         for Settling {
             request, answer, ..
         } in settled
@@ -169,8 +149,9 @@ impl Object {
         let volatile = [
             self.room.typing.next_deadline(),
             self.room.roster.next_deadline(),
-            self.settling.iter().map(|settling| settling.until).min(),
-            self.session_deadline(),
+            // All wait equally long: the first is the first to be over.
+            self.settling.first().map(|settling| settling.until),
+            self.hub.sessions.next_deadline(),
             self.next_question_deadline(),
             self.hub.links.next_deadline(),
             self.room.links.next_deadline(),

@@ -1,13 +1,13 @@
 //! How sockets end, and what is found of them after a wake.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::Object;
 use crate::{
     error::Code,
     hub::{DisconnectReason, Record, Socket, SocketKey, Sockets, Stage},
     limits::{LOST_SOCKET_MS, MOVED_SESSION_MS},
-    names::{Timestamp, UserId},
+    names::{RoomName, Timestamp, UserId},
     namespaces::Action,
     storage::{Sql, StorageError, text},
 };
@@ -75,8 +75,12 @@ impl Object {
             }
         }
         let timeout = self.environment.config.connect_timeout_ms;
-        for session in self.hub.sessions.values_mut() {
-            if session.sockets.is_empty() && !session.door.echo {
+        let sids: Vec<_> = self.hub.sessions.sids().cloned().collect();
+        for sid in sids {
+            if let Some(session) = self.hub.sessions.get_mut(&sid)
+                && session.sockets.is_empty()
+                && !session.door.echo
+            {
                 session.connect_by = Some(session.heard_at.plus(timeout));
             }
         }
@@ -87,7 +91,7 @@ impl Object {
             }
             self.hub.sockets.lose(record);
         }
-        for (room, link) in &mut self.hub.links.links {
+        for (room, link) in self.hub.links.iter_mut() {
             link.position = self.journal.latest(room).or(link.position.take());
         }
         Ok(())
@@ -160,10 +164,7 @@ impl Object {
         sql: &dyn Sql,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let live = self.hub.sockets.live.iter();
-        let expired = live.filter(|(_, socket)| socket.record.closes_at() <= now);
-        let expired: Vec<SocketKey> = expired.map(|(key, _)| *key).collect();
-        for key in expired {
+        for key in self.hub.sockets.expired(now) {
             self.token_expired(sql, now, key)?;
         }
         Ok(())
@@ -231,9 +232,11 @@ impl Object {
         }
         let slack = self.heartbeat.notices_within().max(LOST_SOCKET_MS);
         let cutoff = now.minus(window.saturating_add(slack));
-        let (links, lost) = (&self.hub.links.links, &self.hub.sockets.lost);
+        let lost = self.hub.sockets.lost.values();
+        let lost: HashSet<&RoomName> = lost.flat_map(|record| record.rooms.keys()).collect();
+        let links = &self.hub.links;
         self.journal.prune(sql, cutoff, |room| {
-            links.contains_key(room) || lost.values().any(|r| r.rooms.contains_key(room))
+            links.find(room).is_some() || lost.contains(room)
         })
     }
 

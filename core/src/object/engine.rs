@@ -6,12 +6,12 @@ use crate::{
     engine_io::{Error, Handshake, Packet, decode_payload},
     error::{Code, Refusal},
     hub::{
-        Attachment, Connection, ConnectionId, DisconnectReason, Flush, Frame, Session, SocketKey,
-        Wire,
+        Attachment, Connection, ConnectionId, DisconnectReason, Flush, Frame, PingTimers, Session,
+        SocketKey, Wire,
     },
     limits::{
-        ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_POLL_BACKLOG_BYTES, MAX_SESSIONS,
-        MAX_UNREAD_BYTES, MIN_ALARM_INTERVAL_MS, READ_TIMEOUT_MS,
+        ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_SESSIONS, MAX_UNREAD_BYTES,
+        MIN_ALARM_INTERVAL_MS, READ_TIMEOUT_MS,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text},
@@ -86,12 +86,12 @@ impl Heartbeat {
         self.patience().saturating_add(self.period)
     }
 
-    /// When something is due for a session with timers of its own.
-    fn deadline(&self, session: &Session) -> Timestamp {
-        match session.pinged_at {
-            Some(pinged_at) => pinged_at.plus(self.timeout),
-            None => session.heard_at.plus(self.interval),
-        }
+    /// The timers of each session, where they have any.
+    pub fn timers(&self) -> Option<PingTimers> {
+        (!self.is_by_alarm()).then_some(PingTimers {
+            interval_ms: self.interval,
+            timeout_ms: self.timeout,
+        })
     }
 }
 
@@ -167,11 +167,12 @@ impl Object {
             max_payload: config.max_payload_bytes,
         };
         let open = handshake.to_packet();
-        let mut session = Session::new(sid.clone(), door.clone(), connection, is_polling, now);
+        let for_session = (sid.as_str().into(), door.clone());
+        let mut session = Session::new(for_session.0, for_session.1, connection, is_polling, now);
         if !door.echo {
             session.connect_by = Some(now.plus(config.connect_timeout_ms));
         }
-        self.hub.sessions.insert(sid.clone(), session);
+        self.hub.sessions.insert(session);
         let wire = if is_polling {
             Wire::Polling(sid)
         } else {
@@ -206,7 +207,7 @@ impl Object {
     ) -> Result<(), StorageError> {
         let Some(session) = self.hub.sessions.get_mut(sid) else {
             // Its client closed it by POST while this GET was on its way.
-            let answer = match self.closed_sessions.remove(sid) {
+            let answer = match self.closed_sessions.remove(&sid.to_owned()) {
                 Some(until) if until > now => Polled::Payload(Packet::Noop.encode()),
                 _ => Polled::Error(Error::SessionIdUnknown),
             };
@@ -253,7 +254,7 @@ impl Object {
         };
         self.poll_answer(request, Polled::Ok);
         for packet in packets {
-            if !self.hub.sessions.contains_key(sid) {
+            if !self.hub.sessions.contains(sid) {
                 break;
             }
             if matches!(packet, Packet::Close) {
@@ -451,7 +452,7 @@ impl Object {
                 Some(poll) => self.poll_answer(poll, Polled::Payload(Packet::Noop.encode())),
                 None => {
                     let until = now.plus(CLOSED_SESSION_MS);
-                    self.closed_sessions.insert(sid.to_owned(), until);
+                    self.closed_sessions.set(&sid.to_owned(), Some(until));
                 }
             }
         }
@@ -509,34 +510,20 @@ impl Object {
     /// Where packets wait for a GET and one is there, it is answered.
     pub(super) fn answer_polls(&mut self) -> Vec<Output> {
         let max_bytes = self.environment.config.max_payload_bytes;
-        let mut answers = Vec::new();
-        for session in self.hub.sessions.values_mut() {
-            if session.poll.is_none() || session.queue.is_empty() {
-                continue;
-            }
-            if let (Some(request), Some(payload)) =
-                (session.poll.take(), session.take_payload(max_bytes))
-            {
-                answers.push(Output::Poll {
-                    request,
-                    answer: Polled::Payload(payload),
-                });
-            }
-        }
-        answers
+        let answers = self.hub.sessions.answers(max_bytes).into_iter();
+        let answers = answers.map(|(request, payload)| Output::Poll {
+            request,
+            answer: Polled::Payload(payload),
+        });
+        answers.collect()
     }
 
     /// The runtime answered these WebSockets' pongs by itself.
     pub(super) fn heard(&mut self, heard: &[(ConnectionId, Timestamp)]) {
         for (id, at) in heard {
-            let sid = self.hub.get(*id).and_then(|c| c.attachment.sid());
-            let Some(sid) = sid.map(str::to_owned) else {
-                continue;
-            };
-            if let Some(session) = self.hub.sessions.get_mut(&sid) {
-                session.heard_at = session.heard_at.max(*at);
+            if self.hub.heard(*id, *at) {
+                self.reads(*id, *at);
             }
-            self.reads(*id, *at);
         }
     }
 
@@ -608,29 +595,38 @@ impl Object {
         now: Timestamp,
     ) -> Result<(), StorageError> {
         let beat = self.heartbeat.next <= now;
+        let timers = self.heartbeat.timers();
         let (mut pinged, mut ended, mut probes) = (Vec::new(), Vec::new(), Vec::new());
-        for session in self.hub.sessions.values_mut() {
+        // All are pinged at once; else only those are looked at for which something is due.
+        let sids = if beat {
+            self.hub.sessions.sids().cloned().collect()
+        } else {
+            self.hub.sessions.due(now)
+        };
+        for sid in sids {
+            let Some(session) = self.hub.sessions.get_mut(&sid) else {
+                continue;
+            };
             let over = |by: Option<Timestamp>| by.is_some_and(|by| by <= now);
             let reason = if over(session.connect_by) {
                 Some(DisconnectReason::NotConnected)
             } else if over(session.complete_by) {
                 Some(DisconnectReason::ParseError)
-            } else if session.queued_bytes > MAX_POLL_BACKLOG_BYTES {
+            } else if session.is_too_slow() {
                 Some(DisconnectReason::TooSlow)
-            } else if self.heartbeat.is_by_alarm() {
+            } else if let Some(timers) = timers {
+                let late = session.pinged_at.is_some() && timers.deadline(session) <= now;
+                late.then_some(DisconnectReason::PingTimeout)
+            } else {
                 let dead = session.heard_at.plus(self.heartbeat.patience()) <= now;
                 (beat && dead).then_some(DisconnectReason::PingTimeout)
-            } else {
-                let late = session.pinged_at.is_some() && self.heartbeat.deadline(session) <= now;
-                late.then_some(DisconnectReason::PingTimeout)
             };
-            let is_due = if self.heartbeat.is_by_alarm() {
-                beat
-            } else {
-                session.pinged_at.is_none() && self.heartbeat.deadline(session) <= now
+            let is_due = match timers {
+                Some(timers) => session.pinged_at.is_none() && timers.deadline(session) <= now,
+                None => beat,
             };
             if let Some(reason) = reason {
-                ended.push((session.sid.clone(), reason));
+                ended.push((sid, reason));
             } else if is_due {
                 session.pinged_at = Some(now);
                 pinged.push(session.transport);
@@ -648,7 +644,7 @@ impl Object {
         for (sid, reason) in ended {
             self.close_session(sql, now, &sid, reason)?;
         }
-        self.closed_sessions.retain(|_, until| *until > now);
+        self.closed_sessions.take_due(now);
         if beat {
             self.heartbeat.next = self.heartbeat.after(now);
             self.forget_lost(sql, now)?;
@@ -656,35 +652,18 @@ impl Object {
         Ok(())
     }
 
-    /// When a session's own timer is due.
-    pub(super) fn session_deadline(&self) -> Option<Timestamp> {
-        let sessions = self.hub.sessions.values();
-        sessions
-            .flat_map(|session| {
-                let timed = !self.heartbeat.is_by_alarm();
-                let slow = session.queued_bytes > MAX_POLL_BACKLOG_BYTES;
-                [
-                    session.next_deadline(),
-                    timed.then(|| self.heartbeat.deadline(session)),
-                    slow.then_some(Timestamp::default()),
-                ]
-            })
-            .flatten()
-            .min()
-    }
-
     /// When the alarm must ring for the sessions, and for what is left of them: also where pings are
     /// timers, for timers do not outlive a crash.
     pub(super) fn beat_deadline(&self) -> Option<Timestamp> {
         let anything = !self.hub.sessions.is_empty()
-            || !self.hub.sockets.live.is_empty()
+            || !self.hub.sockets.is_empty()
             || !self.hub.sockets.lost.is_empty();
         anything.then_some(self.heartbeat.next)
     }
 
     /// What the runtime answers by itself follows what is spoken here.
     pub(super) fn set_auto_response(&mut self) {
-        let wanted = if self.hub.has_engine() && self.heartbeat.is_by_alarm() {
+        let wanted = if self.heartbeat.is_by_alarm() && self.hub.sessions.any_on_websocket() {
             AutoResponse::Engine
         } else {
             AutoResponse::Plain

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Code, Refusal},
-    event::Publication,
+    event::{self, Publication},
     hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
@@ -273,10 +273,10 @@ impl Object {
             access,
             since,
             people: matches!(purpose, Purpose::Asked { .. }),
-            first: *room != self.room.name && !self.hub.links.links.contains_key(room),
+            first: *room != self.room.name && self.hub.links.find(room).is_none(),
         };
         // Where it is not told who is here it need not be told of each: that costs a request a socket.
-        let link = self.hub.links.links.get(room);
+        let link = self.hub.links.find(room);
         if !kind_of(room).keeps_presence()
             && let Some(position) = link
                 .filter(|l| l.is_held())
@@ -310,7 +310,7 @@ impl Object {
             let answer = self.room_op(sql, now, None, &op)?;
             return self.op_answered(sql, now, room, op, waiter, answer);
         }
-        match self.hub.links.get(room).ask(now, op, waiter) {
+        match self.hub.links.ask(now, room, op, waiter) {
             Ok(()) => Ok(()),
             Err(refused) => {
                 let (op, waiter) = *refused;
@@ -376,7 +376,7 @@ impl Object {
         }
         let link = self.hub.links.get(room);
         // Another socket of theirs is on its way in.
-        if link.joining().any(|joining| joining == user) {
+        if link.has_joining(user) {
             return Ok(());
         }
         let op = Op::Leave {
@@ -385,7 +385,7 @@ impl Object {
             last: last && !link.is_joining(),
         };
         // A leave is never given back.
-        drop(link.ask(now, op, Waiter::Leave));
+        drop(self.hub.links.ask(now, room, op, Waiter::Leave));
         Ok(())
     }
 
@@ -491,7 +491,7 @@ impl Object {
             }
             // What the room may have told with its answer is lost, too.
             if self.hub.sockets.any_in(room) {
-                self.hub.links.get(room).pull(now);
+                self.hub.links.pull(now, room);
             }
             return Ok(());
         };
@@ -506,15 +506,15 @@ impl Object {
                 self.noticed(sql, now, room, &epoch, Rc::unwrap_or_clone(notice))?;
             }
         }
-        let (sockets, links) = (&self.hub.sockets, &mut self.hub.links.links);
-        let Some(link) = links.get_mut(room) else {
+        if self.hub.links.find(room).is_none() {
             return Ok(());
-        };
+        }
+        let link = self.hub.links.get(room);
         if !link.is_joining() {
             link.recent.clear();
         }
-        if link.is_idle() && !sockets.any_in(room) {
-            links.remove(room);
+        if link.is_idle() && !self.hub.sockets.any_in(room) {
+            self.hub.links.remove(room);
             return Ok(());
         }
         self.go_on_with_early(sql, now, room)
@@ -538,7 +538,7 @@ impl Object {
                 let refusal = refusal_of(answer);
                 self.not_joined(sql, now, socket, &purpose, &refusal)?;
                 // It may have been let in unheard, and a socket that left meanwhile left the user to it.
-                let link = self.hub.links.links.get(room);
+                let link = self.hub.links.find(room);
                 let is_held = link.is_some_and(|link| link.position.is_some());
                 match op {
                     Op::Join { user, .. } if is_held || refusal.code == Code::Internal => {
@@ -705,7 +705,7 @@ impl Object {
         epoch: &Epoch,
         notices: &[Notice],
     ) -> Result<bool, StorageError> {
-        if !self.hub.links.links.contains_key(room) {
+        if self.hub.links.find(room).is_none() {
             if !self.hub.sockets.any_in(room) {
                 return Ok(false);
             }
@@ -819,7 +819,8 @@ impl Object {
     fn gap(&mut self, now: Timestamp, room: &RoomName, epoch: &Epoch, notice: Notice) {
         let link = self.hub.links.get(room);
         let waits = link.is_answered_soon() && link.early.len() < MAX_LINK_NOTICES;
-        if waits || link.pull(now) {
+        if waits || self.hub.links.pull(now, room) {
+            let link = self.hub.links.get(room);
             link.early.push((epoch.clone(), notice));
         }
     }
@@ -895,9 +896,8 @@ impl Object {
                     ..Joined::at(self.room.position())
                 };
                 if *people {
-                    let people = self.room.roster.people();
-                    joined.people = serde_json::value::to_raw_value(&people).ok();
-                    joined.kept = self.room.kept(sql)?;
+                    joined.people = Some(event::raw(self.room.roster.people()));
+                    joined.kept = self.room.kept(sql)?.to_vec();
                 }
                 OpAnswer::Joined(joined)
             }

@@ -26,7 +26,15 @@ pub(super) struct RoomQuestion {
     /// Who has not answered: linked objects, and [`LOCAL`] for this one.
     waits_for: BTreeSet<String>,
     answers: Vec<Args>,
-    until: Timestamp,
+}
+
+/// Whose answers are gathered.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Gathered {
+    /// This object's sockets', for a room's question.
+    Here(RoomName, u64),
+    /// All objects', for this room's question.
+    Everywhere(u64),
 }
 
 /// What this object's sockets have said to a room's question.
@@ -34,7 +42,6 @@ pub(super) struct RoomQuestion {
 pub(super) struct Gathering {
     waits_for: BTreeSet<SocketKey>,
     answers: Vec<Args>,
-    until: Timestamp,
 }
 
 impl Object {
@@ -124,10 +131,12 @@ impl Object {
                 tag: tag.to_owned(),
                 waits_for: objects.chain([LOCAL.to_owned()]).collect(),
                 answers: Vec::new(),
-                // Those who are asked wait as long as they were told; their answer takes its time.
-                until: now.plus(timeout.saturating_add(QUESTION_SLACK_MS)),
             },
         );
+        // Those who are asked wait as long as they were told; their answer takes its time.
+        let until = now.plus(timeout.saturating_add(QUESTION_SLACK_MS));
+        self.questions_end
+            .set(&Gathered::Everywhere(ask), Some(until));
         let audience = Origin::Socket(socket.to_owned()).audience();
         let notice = Notice::Ask {
             ask,
@@ -168,8 +177,10 @@ impl Object {
         let gathering = Gathering {
             waits_for: asked,
             answers: Vec::new(),
-            until: now.plus(question.timeout_ms.min(MAX_TIMER_MS)),
         };
+        let until = now.plus(question.timeout_ms.min(MAX_TIMER_MS));
+        let here = Gathered::Here(room.clone(), ask);
+        self.questions_end.set(&here, Some(until));
         self.gatherings.insert((room.clone(), ask), gathering);
         if nobody {
             self.gathered(sql, now, room, ask)?;
@@ -188,6 +199,8 @@ impl Object {
         let Some(gathering) = self.gatherings.remove(&(room.clone(), ask)) else {
             return Ok(());
         };
+        let here = Gathered::Here(room.clone(), ask);
+        self.questions_end.remove(&here);
         let answers = gathering.answers;
         let op = Op::Answers { ask, answers };
         self.want(sql, now, room, op, Waiter::Nobody)
@@ -231,6 +244,7 @@ impl Object {
         else {
             return Ok(());
         };
+        self.questions_end.remove(&Gathered::Everywhere(ask));
         match from {
             Some(object) => {
                 let notice = Notice::Answered {
@@ -254,9 +268,7 @@ impl Object {
         tag: &str,
         answers: &[Args],
     ) -> Result<(), StorageError> {
-        let mut live = self.hub.sockets.live.iter();
-        let asker = live.find(|(_, other)| other.record.id == socket);
-        let Some(key) = asker.map(|(key, _)| *key) else {
+        let Some(key) = self.hub.sockets.of_id(socket) else {
             return Ok(());
         };
         let actions = self.with_client(key, now, |namespace, client| {
@@ -271,33 +283,21 @@ impl Object {
         sql: &dyn Sql,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let mut late = Vec::new();
-        for (key, socket) in &self.hub.sockets.live {
-            let over = socket.asked.iter().filter(|(_, asked)| asked.until <= now);
-            late.extend(over.map(|(id, _)| (*key, *id)));
-        }
-        for (key, id) in late {
+        for (key, id) in self.hub.sockets.unanswered(now) {
             self.client_answered(sql, now, key, id, None)?;
         }
-        let over = self.gatherings.iter().filter(|(_, g)| g.until <= now);
-        let over: Vec<(RoomName, u64)> = over.map(|(id, _)| id.clone()).collect();
-        for (room, ask) in over {
-            self.gathered(sql, now, &room, ask)?;
-        }
-        let over = self.questions.iter().filter(|(_, q)| q.until <= now);
-        let over: Vec<u64> = over.map(|(ask, _)| *ask).collect();
-        for ask in over {
-            self.all_answered(sql, now, ask)?;
+        for gathered in self.questions_end.take_due(now) {
+            match gathered {
+                Gathered::Here(room, ask) => self.gathered(sql, now, &room, ask)?,
+                Gathered::Everywhere(ask) => self.all_answered(sql, now, ask)?,
+            }
         }
         Ok(())
     }
 
     /// When the next one is over.
-    pub(super) fn next_question_deadline(&self) -> Option<Timestamp> {
-        let clients = self.hub.sockets.live.values();
-        let clients = clients.flat_map(|socket| socket.asked.values().map(|asked| asked.until));
-        let gatherings = self.gatherings.values().map(|gathering| gathering.until);
-        let questions = self.questions.values().map(|question| question.until);
-        clients.chain(gatherings).chain(questions).min()
+    pub(super) fn next_question_deadline(&mut self) -> Option<Timestamp> {
+        let clients = self.hub.sockets.next_question();
+        clients.into_iter().chain(self.questions_end.next()).min()
     }
 }

@@ -22,11 +22,6 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Users {
-    users: Vec<room::Person>,
-}
-
-#[derive(Serialize)]
 struct Members {
     members: Vec<room::Member>,
 }
@@ -124,11 +119,9 @@ impl Object {
                     unread,
                 }))
             }
-            Request::Presence { caller } => self.admit(sql, caller)?.map(|()| {
-                to_json(&Users {
-                    users: self.room.roster.people(),
-                })
-            }),
+            Request::Presence { caller } => self
+                .admit(sql, caller)?
+                .map(|()| format!(r#"{{"users":{}}}"#, self.room.roster.people())),
             Request::Members => Ok(self.members(sql)?),
             Request::AddMember { user } => {
                 let before = self.room.outbox.last_id();

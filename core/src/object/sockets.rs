@@ -292,7 +292,10 @@ impl Object {
         }
         let parser = self.environment.config.parser;
         let namespace = heard_in(room, event, audience);
-        let (mut plain, mut with_offset, mut held) = (Vec::new(), Vec::new(), Vec::new());
+        let count = self.hub.sockets.count_in(room);
+        let mut plain = Vec::with_capacity(count);
+        let mut with_offset = Vec::with_capacity(count);
+        let mut held = Vec::new();
         for (key, after) in self.hub.sockets.members(room) {
             let Some(socket) = self.hub.sockets.get(key) else {
                 continue;
@@ -563,7 +566,7 @@ impl Object {
         room: &RoomName,
     ) -> Result<(), StorageError> {
         // How far it was there; the link may end with it.
-        let link = self.hub.links.links.get(room);
+        let link = self.hub.links.find(room);
         let position = match link {
             None if *room == self.room.name => Some(self.room.position()),
             link => link.and_then(|link| link.position.clone()),

@@ -199,12 +199,14 @@ impl Room {
         self.keep_conversation(sql, &conversation, rank)?;
         if is_new {
             self.list(sql, now)?;
-            if count(sql, "SELECT COUNT(*) FROM conversations")? > MAX_CONVERSATIONS {
+            self.conversation_count.add();
+            if self.conversation_count.get(sql)? > MAX_CONVERSATIONS {
                 sql.run(
                     "DELETE FROM conversations WHERE contact =
                          (SELECT contact FROM conversations ORDER BY rank LIMIT 1)",
                     &[],
                 )?;
+                self.conversation_count.deleted(1);
             }
         }
         Ok(Some(conversation))

@@ -1,6 +1,8 @@
 //! What a room keeps besides its log: a last status, notifications, who has read how far, and which
 //! absent members are to be told when somebody writes.
 
+use std::cell::OnceCell;
+
 use serde_json::value::RawValue;
 
 use super::{Outcome, Room, Target, members, notifications};
@@ -9,9 +11,24 @@ use crate::{
     limits::{MAX_AWAY_NOTIFIED, MAX_NOTIFICATIONS},
     names::{Offset, RoomName, Timestamp, UserId},
     namespaces::{self, Effect},
-    storage::{self, Sql, StorageError},
+    storage::{self, RowCount, Sql, StorageError},
     wire::{About, Item, Kept, Parcel},
 };
+
+/// What those are told who come in, read once for all of them, and how many notifications there are.
+pub struct Cache {
+    told: OnceCell<Vec<Kept>>,
+    notifications: RowCount,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self {
+            told: OnceCell::new(),
+            notifications: RowCount::of("SELECT COUNT(*) FROM notifications"),
+        }
+    }
+}
 
 /// The state that is a last status.
 const LATEST: &str = "latest";
@@ -25,14 +42,18 @@ fn notified(user: &UserId) -> String {
 impl Room {
     /// What a publication does to what the room keeps; an outcome where there is nothing to publish.
     pub(super) fn apply(
-        &self,
+        &mut self,
         sql: &dyn Sql,
         event: &str,
         args: &Args,
         offset: Offset,
         about: Option<&About>,
     ) -> Result<Option<Outcome>, StorageError> {
-        match self.kind.effect(event, args) {
+        let effect = self.kind.effect(event, args);
+        if !matches!(effect, Effect::None | Effect::Heard(_)) {
+            self.kept.told.take();
+        }
+        match effect {
             Effect::None => {}
             Effect::Heard(consent) => self.heard(sql, consent)?,
             Effect::Latest => {
@@ -51,7 +72,8 @@ impl Room {
                     Args::Array(_) => notifications::Fields::default(),
                 };
                 let about = about.map(|about| (&about.room, about.offset));
-                notifications::keep(sql, offset, &id, fields, about)?;
+                let count = &self.kept.notifications;
+                notifications::keep(sql, count, offset, &id, fields, about)?;
             }
             Effect::Read(id) => match notifications::find(sql, &id)? {
                 Some((notifications::State::Unread, _)) => notifications::read(sql, &id)?,
@@ -73,13 +95,17 @@ impl Room {
     }
 
     /// What those are told who come in: a last status, unread notifications, oldest first.
-    pub fn kept(&self, sql: &dyn Sql) -> Result<Vec<Kept>, StorageError> {
+    pub fn kept(&self, sql: &dyn Sql) -> Result<&[Kept], StorageError> {
+        if let Some(told) = self.kept.told.get() {
+            return Ok(told);
+        }
         let unread = notifications::list(sql, true, MAX_NOTIFICATIONS)?;
         let unread = unread.into_iter().map(|json| Kept {
             event: namespaces::NOTIFICATION.to_owned(),
             args: Args::One(json),
         });
-        Ok(self.latest(sql)?.into_iter().chain(unread).collect())
+        let told = self.latest(sql)?.into_iter().chain(unread).collect();
+        Ok(self.kept.told.get_or_init(|| told))
     }
 
     /// The newest notifications, oldest first, and how many are unread.

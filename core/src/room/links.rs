@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::{
+    deadlines::Deadlines,
     limits::{LINK_CONFIRM_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
     names::{Offset, RoomName, Timestamp},
     storage::{Sql, StorageError, text},
@@ -21,22 +22,28 @@ struct Link {
     carried: Vec<Rc<Notice>>,
     attempts: u32,
     not_before: Timestamp,
-    /// How many notices it was ever given, and how many of those are through.
-    given: u64,
-    through: u64,
-    /// What `through` will be when the push that is under way is.
-    through_then: u64,
+    /// The number of the first notice that it was given and does not have, and that of the first that
+    /// is not under way to it either.
+    lacks: Option<u64>,
+    waiting: Option<u64>,
     /// A socket has joined since the push that is under way was sent.
     joined: bool,
-    /// What it was told with an answer, up to this offset, may not have reached it; by then it is to have
-    /// said so.
-    unsure: Option<(Offset, Timestamp)>,
+    /// What it was told with an answer, up to this offset, may not have reached it.
+    unsure: Option<Offset>,
 }
 
 /// The links.
 #[derive(Debug, Default)]
 pub struct Links {
-    links: BTreeMap<RoomName, Link>,
+    links: BTreeMap<Rc<RoomName>, Link>,
+    /// When the pushes of those that must be told something may go out.
+    due: Deadlines<Rc<RoomName>>,
+    /// Until when those are to say how far they have come that were told something with an answer.
+    unsure: Deadlines<Rc<RoomName>>,
+    /// What each that is behind lacks first.
+    lacks: Deadlines<Rc<RoomName>, u64>,
+    /// How many notices there ever were.
+    told: u64,
 }
 
 /// One push: the same notices to all these objects.
@@ -58,6 +65,8 @@ impl Links {
                 RoomName::parse(row.text(0, "link")?).map_err(|_| StorageError::Corrupt("link"))?;
             let mut link = Link::default();
             link.collapse(head);
+            let object = Rc::new(object);
+            links.due.set(&object, link.due());
             links.links.insert(object, link);
         }
         Ok(links)
@@ -70,7 +79,7 @@ impl Links {
                 "INSERT INTO links (object) VALUES (?)",
                 &[text(object.as_str())],
             )?;
-            self.links.insert(object.clone(), Link::default());
+            self.links.insert(Rc::new(object.clone()), Link::default());
         }
         if let Some(link) = self.links.get_mut(object) {
             link.joined = true;
@@ -86,7 +95,10 @@ impl Links {
 
     /// `object` has none any more.
     pub fn remove(&mut self, sql: &dyn Sql, object: &RoomName) -> Result<(), StorageError> {
-        if self.links.remove(object).is_some() {
+        if let Some((key, _)) = self.links.remove_entry(object) {
+            self.due.remove(&key);
+            self.unsure.remove(&key);
+            self.lacks.remove(&key);
             sql.run(
                 "DELETE FROM links WHERE object = ?",
                 &[text(object.as_str())],
@@ -106,26 +118,36 @@ impl Links {
             return;
         }
         let notice = Rc::new(notice);
-        for link in self.links.values_mut() {
-            link.pending.push(Rc::clone(&notice));
-            link.given = link.given.saturating_add(1);
+        self.told = self.told.saturating_add(1);
+        for (object, link) in &mut self.links {
+            link.give(self.told, Rc::clone(&notice));
             if link.pending.len() > MAX_LINK_NOTICES {
                 link.collapse(head);
             }
+            self.due.set(object, link.due());
+            self.lacks.set(object, link.lacks);
         }
     }
 
     /// Tells one of those who are linked.
     pub fn tell_one(&mut self, object: &RoomName, notice: Notice) {
         if let Some(link) = self.links.get_mut(object) {
-            link.pending.push(Rc::new(notice));
-            link.given = link.given.saturating_add(1);
+            self.told = self.told.saturating_add(1);
+            link.give(self.told, Rc::new(notice));
+            self.index(object);
+        }
+    }
+
+    fn index(&mut self, object: &RoomName) {
+        if let Some((object, link)) = self.links.get_key_value(object) {
+            self.due.set(object, link.due());
+            self.lacks.set(object, link.lacks);
         }
     }
 
     /// Who is linked.
     pub fn objects(&self) -> impl Iterator<Item = &RoomName> {
-        self.links.keys()
+        self.links.keys().map(|object| &**object)
     }
 
     /// `object` has come to `at`, and is being answered: what it would be told by a push can go with the
@@ -142,38 +164,43 @@ impl Links {
         head: Offset,
         settled: bool,
     ) -> Option<Vec<Rc<Notice>>> {
+        let (key, _) = self.links.get_key_value(object)?;
+        let key = Rc::clone(key);
         let link = self.links.get_mut(object)?;
-        if let Some((told, _)) = link.unsure.take()
-            && at < told
-        {
+        self.unsure.remove(&key);
+        if link.unsure.take().is_some_and(|told| at < told) {
             link.pending.push(Rc::new(Notice::Head(head)));
         }
         let may = settled
-            && !link.in_flight
-            && !link.pending.is_empty()
-            && link.not_before <= now
+            && link.due().is_some_and(|due| due <= now)
             && !link.pending.iter().any(|notice| notice.must_arrive());
-        may.then(|| {
-            link.through = link.given;
-            link.unsure = Some((head, now.plus(LINK_CONFIRM_MS)));
+        let told = may.then(|| {
+            (link.lacks, link.waiting) = (None, None);
+            link.unsure = Some(head);
+            self.unsure.set(&key, Some(now.plus(LINK_CONFIRM_MS)));
             std::mem::take(&mut link.pending)
-        })
+        });
+        self.index(object);
+        told
     }
 
     /// What goes out now: links that get the same share one push.
     pub fn pushes(&mut self, now: Timestamp, head: Offset) -> Vec<Push> {
-        let mut pushes: Vec<Push> = Vec::new();
-        for (object, link) in &mut self.links {
-            if link.unsure.is_some_and(|(_, by)| by <= now) {
+        for object in self.unsure.take_due(now) {
+            if let Some(link) = self.links.get_mut(&object) {
                 link.unsure = None;
                 link.pending.push(Rc::new(Notice::Head(head)));
+                self.index(&object);
             }
-            if link.in_flight || link.pending.is_empty() || link.not_before > now {
+        }
+        let mut pushes: Vec<Push> = Vec::new();
+        for object in self.due.take_due(now) {
+            let Some(link) = self.links.get_mut(&object) else {
                 continue;
-            }
+            };
             link.in_flight = true;
             link.joined = false;
-            link.through_then = link.given;
+            link.waiting = None;
             let notices = std::mem::take(&mut link.pending);
             let must = notices.iter().filter(|notice| notice.must_arrive());
             link.carried = must.cloned().collect();
@@ -186,9 +213,9 @@ impl Links {
                         .all(|(a, b)| Rc::ptr_eq(a, b))
             };
             match pushes.iter_mut().find(same) {
-                Some(push) => push.objects.push(object.clone()),
+                Some(push) => push.objects.push((*object).clone()),
                 None => pushes.push(Push {
-                    objects: vec![object.clone()],
+                    objects: vec![(*object).clone()],
                     notices,
                 }),
             }
@@ -204,50 +231,60 @@ impl Links {
         link.in_flight = false;
         let carried = std::mem::take(&mut link.carried);
         if arrived {
-            link.through = link.through_then;
+            link.lacks = link.waiting;
             link.attempts = 0;
             link.not_before = Timestamp::default();
-            return;
+        } else {
+            link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
+            link.attempts = link.attempts.saturating_add(1);
+            link.pending.splice(0..0, carried);
+            link.collapse(head);
         }
-        link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
-        link.attempts = link.attempts.saturating_add(1);
-        link.pending.splice(0..0, carried);
-        link.collapse(head);
+        self.index(object);
     }
 
-    /// What every link was given by now and does not have yet.
-    pub fn outstanding(&self) -> BTreeMap<RoomName, u64> {
-        let behind = self
-            .links
-            .iter()
-            .filter(|(_, link)| link.through < link.given);
-        behind
-            .map(|(object, link)| (object.clone(), link.given))
-            .collect()
+    /// The number of the newest notice.
+    pub fn told(&self) -> u64 {
+        self.told
     }
 
-    /// Whether `object` has all of its first `given` notices, or is gone.
-    pub fn has(&self, object: &RoomName, given: u64) -> bool {
-        self.links
-            .get(object)
-            .is_none_or(|link| link.through >= given)
+    /// Whether all have what they were told, up to the notice of this number.
+    pub fn have(&self, told: u64) -> bool {
+        self.lacks.next().is_none_or(|lacks| lacks > told)
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = || self.links.iter();
+        let due = all().map(|(object, link)| (Rc::clone(object), link.due()));
+        self.due.check(due);
+        let lacks = all().map(|(object, link)| (Rc::clone(object), link.lacks));
+        self.lacks.check(lacks);
     }
 
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let again = |link: &Link| {
-            let waits = !link.in_flight && !link.pending.is_empty();
-            waits.then_some(link.not_before)
-        };
-        self.links
-            .values()
-            .flat_map(|link| [again(link), link.unsure.map(|(_, by)| by)])
+        [self.due.next(), self.unsure.next()]
+            .into_iter()
             .flatten()
             .min()
     }
 }
 
 impl Link {
+    fn give(&mut self, number: u64, notice: Rc<Notice>) {
+        self.pending.push(notice);
+        self.lacks.get_or_insert(number);
+        self.waiting.get_or_insert(number);
+    }
+
+    /// When its next push may go out, if it must be told anything and none is under way.
+    fn due(&self) -> Option<Timestamp> {
+        let waits = !self.in_flight && !self.pending.is_empty();
+        waits.then_some(self.not_before)
+    }
+
     fn collapse(&mut self, head: Offset) {
         self.pending.retain(|notice| notice.must_arrive());
         self.pending.push(Rc::new(Notice::Head(head)));

@@ -32,7 +32,7 @@ use crate::{
     event::{Args, Publication},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{self, Kind, PassOn},
-    storage::{self, Sql, StorageError},
+    storage::{self, RowCount, Sql, StorageError},
     twilio::outbound::Outgoing,
     wire::{About, Accepted, Audience, Item, Parcel},
 };
@@ -56,6 +56,9 @@ pub struct Room {
     /// The other objects whose sockets are here.
     pub links: Links,
     log: log::Log,
+    member_counts: members::Counts,
+    kept: kept::Cache,
+    conversation_count: RowCount,
 }
 
 /// Under which key an event is accepted once.
@@ -133,6 +136,9 @@ impl Room {
             },
             links: Links::load(sql, log.head())?,
             log,
+            member_counts: members::Counts::default(),
+            kept: kept::Cache::default(),
+            conversation_count: RowCount::of("SELECT COUNT(*) FROM conversations"),
             name,
         })
     }
@@ -291,7 +297,7 @@ impl Room {
         now: Timestamp,
         user: &UserId,
     ) -> Result<bool, StorageError> {
-        let is_in = members::add(sql, now, user)?;
+        let is_in = members::add(sql, &self.member_counts, now, user)?;
         if is_in && self.kind.is_listed() {
             self.list_for(sql, now, user, true)?;
         }
@@ -305,7 +311,7 @@ impl Room {
         now: Timestamp,
         user: &UserId,
     ) -> Result<(), StorageError> {
-        for room in members::remove(sql, user)? {
+        for room in members::remove(sql, &self.member_counts, user)? {
             let parcel = Parcel::Expel { user: user.clone() };
             self.outbox.push(sql, now, Target::Room(room), parcel)?;
         }
@@ -322,7 +328,7 @@ impl Room {
         user: &UserId,
         follower: &RoomName,
     ) -> Result<bool, StorageError> {
-        members::follow(sql, user, follower)
+        members::follow(sql, &self.member_counts, user, follower)
     }
 
     /// These events may come: where their keys went is looked up for all of them at once.

@@ -10,7 +10,7 @@ use crate::{
     event::raw,
     limits::MAX_NOTIFICATIONS,
     names::{Offset, RoomName},
-    storage::{Row, Sql, StorageError, Value, count, text, unsigned},
+    storage::{Row, RowCount, Sql, StorageError, Value, count, text, unsigned},
 };
 
 /// A notification's fields.
@@ -49,6 +49,7 @@ pub fn find(sql: &dyn Sql, id: &str) -> Result<Option<(State, Offset)>, StorageE
 /// first that were read.
 pub fn keep(
     sql: &dyn Sql,
+    rows: &RowCount,
     offset: Offset,
     id: &str,
     mut fields: Fields,
@@ -74,12 +75,14 @@ pub fn keep(
             room_offset,
         ],
     )?;
-    if count(sql, "SELECT COUNT(*) FROM notifications")? > MAX_NOTIFICATIONS {
+    rows.add();
+    if rows.get(sql)? > MAX_NOTIFICATIONS {
         sql.run(
             "DELETE FROM notifications WHERE id =
                  (SELECT id FROM notifications ORDER BY state = 0, offset LIMIT 1)",
             &[],
         )?;
+        rows.deleted(1);
     }
     Ok(())
 }
@@ -91,7 +94,9 @@ pub fn read(sql: &dyn Sql, id: &str) -> Result<(), StorageError> {
 
 /// All are read, and listed no more. False if there were none.
 pub fn clear(sql: &dyn Sql) -> Result<bool, StorageError> {
-    let any = count(sql, "SELECT COUNT(*) FROM notifications WHERE state < 2")? > 0;
+    let any = !sql
+        .run("SELECT 1 FROM notifications WHERE state < 2 LIMIT 1", &[])?
+        .is_empty();
     set_state(sql, CLEARED, "WHERE state < 2", &[])?;
     Ok(any)
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{
+    deadlines::Deadlines,
     limits::{
         EVENT_WEBHOOK_GIVE_UP_MS, MAX_TIMER_MS, OUTBOX_IN_FLIGHT, OUTBOX_MAX_RETRY_MS,
         OUTBOX_RETRY_MS, backoff,
@@ -21,7 +22,7 @@ use crate::{
 pub type EntryId = u64;
 
 /// Where an entry goes.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Target {
     /// Another room.
     Room(RoomName),
@@ -73,6 +74,10 @@ pub struct Delivery {
 #[derive(Default)]
 pub struct Outbox {
     entries: BTreeMap<EntryId, Entry>,
+    /// The entries of each target, in order.
+    queues: BTreeMap<Target, BTreeSet<EntryId>>,
+    /// When the first entry of each is due, but for those that are in flight.
+    due: Deadlines<Target>,
     last_id: EntryId,
     in_flight: BTreeSet<Target>,
 }
@@ -96,10 +101,24 @@ impl Outbox {
                 attempts: row.unsigned(4, "outbox entry")?,
                 since: Timestamp(row.unsigned(5, "outbox entry")?),
             };
-            outbox.entries.insert(id, entry);
+            outbox.insert(id, entry);
             outbox.last_id = outbox.last_id.max(id);
         }
         Ok(outbox)
+    }
+
+    fn insert(&mut self, id: EntryId, entry: Entry) {
+        let target = entry.target.clone();
+        self.entries.insert(id, entry);
+        self.queues.entry(target.clone()).or_default().insert(id);
+        self.index(&target);
+    }
+
+    fn index(&mut self, target: &Target) {
+        let first = self.queues.get(target).and_then(BTreeSet::first);
+        let first = first.filter(|_| !self.in_flight.contains(target));
+        let due = first.and_then(|id| self.entries.get(id)).map(|e| e.due);
+        self.due.set(target, due);
     }
 
     /// Keeps `parcel` until `target` has it.
@@ -122,16 +141,14 @@ impl Outbox {
                 unsigned(now.0),
             ],
         )?;
-        self.entries.insert(
-            self.last_id,
-            Entry {
-                target,
-                parcel,
-                since: now,
-                due: now,
-                attempts: 0,
-            },
-        );
+        let entry = Entry {
+            target,
+            parcel,
+            since: now,
+            due: now,
+            attempts: 0,
+        };
+        self.insert(self.last_id, entry);
         Ok(())
     }
 
@@ -149,39 +166,32 @@ impl Outbox {
             .collect()
     }
 
-    /// What goes out now: for each target that is due and not in flight, its entries in order.
+    /// What goes out now: for each target that is due and not in flight, its entries in order. One that
+    /// waits for its retry holds back those behind it.
     pub fn deliveries(&mut self, now: Timestamp) -> Vec<Delivery> {
-        let mut deliveries: BTreeMap<&Target, Delivery> = BTreeMap::new();
-        let mut held: BTreeSet<&Target> = BTreeSet::new();
-        for (id, entry) in &self.entries {
-            // An entry that waits for its retry holds back those behind it: order is kept.
-            let target = &entry.target;
-            if entry.due > now || held.contains(target) {
-                held.insert(target);
-                continue;
+        let free = OUTBOX_IN_FLIGHT.saturating_sub(self.in_flight.len());
+        let targets: Vec<Target> = self.due.due(now).take(free).cloned().collect();
+        let deliveries = targets.into_iter().map(|target| {
+            let at_once = match target {
+                Target::Room(_) => usize::MAX,
+                Target::EventWebhook => 1,
+            };
+            let queue = self.queues.get(&target).into_iter().flatten();
+            let entries = queue.filter_map(|id| Some((*id, self.entries.get(id)?)));
+            let due = entries.take_while(|(_, entry)| entry.due <= now);
+            let due = due.map(|(id, entry)| (id, entry.parcel.clone()));
+            let (entries, parcels) = due.take(at_once).unzip();
+            Delivery {
+                target,
+                entries,
+                parcels,
             }
-            if self.in_flight.contains(target) {
-                continue;
-            }
-            let room_for_one_more =
-                self.in_flight.len().saturating_add(deliveries.len()) < OUTBOX_IN_FLIGHT;
-            if !room_for_one_more && !deliveries.contains_key(target) {
-                continue;
-            }
-            if *target == Target::EventWebhook {
-                held.insert(target);
-            }
-            let delivery = deliveries.entry(target).or_insert_with(|| Delivery {
-                target: target.clone(),
-                entries: Vec::new(),
-                parcels: Vec::new(),
-            });
-            delivery.entries.push(*id);
-            delivery.parcels.push(entry.parcel.clone());
+        });
+        let deliveries: Vec<Delivery> = deliveries.collect();
+        for Delivery { target, .. } in &deliveries {
+            self.in_flight.insert(target.clone());
+            self.due.remove(target);
         }
-        let deliveries: Vec<Delivery> = deliveries.into_values().collect();
-        self.in_flight
-            .extend(deliveries.iter().map(|delivery| delivery.target.clone()));
         deliveries
     }
 
@@ -204,6 +214,9 @@ impl Outbox {
                     .is_some_and(|entry| entry.since.plus(EVENT_WEBHOOK_GIVE_UP_MS) <= now);
             if delivered || is_too_old {
                 self.entries.remove(id);
+                if let Some(queue) = self.queues.get_mut(target) {
+                    queue.remove(id);
+                }
                 sql.run("DELETE FROM outbox WHERE id = ?", &[unsigned(*id)])?;
             } else if let Some(entry) = self.entries.get_mut(id) {
                 let attempts = u32::try_from(entry.attempts).unwrap_or(u32::MAX);
@@ -219,22 +232,36 @@ impl Outbox {
                 )?;
             }
         }
+        if self.queues.get(target).is_some_and(BTreeSet::is_empty) {
+            self.queues.remove(target);
+        }
+        self.index(target);
         Ok(())
     }
 
     /// When to look again. What is in flight is looked at again too, should its answer never come
     /// because the object was killed: that is what the alarm is for.
     pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
-        self.entries
-            .values()
-            .map(|entry| {
-                if entry.due <= now {
-                    now.plus(MAX_TIMER_MS)
-                } else {
-                    entry.due
-                }
-            })
-            .min()
+        let again = now.plus(MAX_TIMER_MS);
+        let in_flight = (!self.in_flight.is_empty()).then_some(again);
+        let due = self.due.next().map(|at| if at <= now { again } else { at });
+        in_flight.into_iter().chain(due).min()
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let mut queues: BTreeMap<Target, BTreeSet<EntryId>> = BTreeMap::new();
+        for (id, entry) in &self.entries {
+            queues.entry(entry.target.clone()).or_default().insert(*id);
+        }
+        assert_eq!(self.queues, queues);
+        let due = queues.into_iter().map(|(target, ids)| {
+            let first = ids.first().and_then(|id| self.entries.get(id));
+            let first = first.filter(|_| !self.in_flight.contains(&target));
+            (target, first.map(|entry| entry.due))
+        });
+        self.due.check(due);
     }
 
     /// How many entries wait.

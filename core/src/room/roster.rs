@@ -6,11 +6,16 @@
 //! end and its close event is noticed. A lobby leaves no ghosts: it stores its sockets, and says which
 //! of them are gone when it wakes, and once more when it forgets them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    deadlines::Deadlines,
     limits::PRESENCE_GRACE_MS,
     names::{Timestamp, UserId},
     storage::{Sql, StorageError, text},
@@ -68,10 +73,23 @@ impl Entry {
     }
 }
 
+/// An entry, and how clients see it, written once.
+#[derive(Debug)]
+struct Known {
+    entry: Entry,
+    json: OnceCell<String>,
+}
+
 /// The room's roster, with the changes that have not been told yet.
 #[derive(Debug, Default)]
 pub struct Roster {
-    entries: HashMap<String, Entry>,
+    known: HashMap<Rc<str>, Known>,
+    /// In the order in which they are listed: who came first first.
+    listed: BTreeSet<(Timestamp, Rc<str>)>,
+    /// When the graces end.
+    leaving: Deadlines<Rc<str>>,
+    /// Whom each other object holds.
+    held: HashMap<String, BTreeSet<Rc<str>>>,
     /// Changes since [`Roster::take_diff`].
     diff: Diff,
 }
@@ -80,14 +98,42 @@ impl Roster {
     /// Reads the stored roster.
     pub fn load(sql: &dyn Sql) -> Result<Self, StorageError> {
         let mut roster = Self::default();
-        for row in sql.run("SELECT user, entry FROM roster", &[])? {
-            let entry = serde_json::from_str(row.text(1, "roster entry")?)
-                .map_err(|_| StorageError::Corrupt("roster entry"))?;
-            roster
-                .entries
-                .insert(row.text(0, "roster entry")?.to_owned(), entry);
+        for row in sql.run("SELECT entry FROM roster", &[])? {
+            roster.insert(row.json(0, "roster entry")?);
         }
         Ok(roster)
+    }
+
+    fn insert(&mut self, entry: Entry) {
+        let user: Rc<str> = entry.user.as_str().into();
+        self.listed.insert((entry.since, Rc::clone(&user)));
+        let elsewhere = entry.holders.iter().filter(|holder| *holder != LOCAL);
+        for holder in elsewhere {
+            let held = self.held.entry(holder.clone()).or_default();
+            held.insert(Rc::clone(&user));
+        }
+        self.leaving.set(&user, entry.leaving);
+        let json = OnceCell::new();
+        self.known.insert(user, Known { entry, json });
+    }
+
+    fn remove(&mut self, user: &str) -> Option<Entry> {
+        let (user, Known { entry, .. }) = self.known.remove_entry(user)?;
+        self.leaving.remove(&user);
+        for holder in &entry.holders {
+            self.let_go(&user, holder);
+        }
+        self.listed.remove(&(entry.since, user));
+        Some(entry)
+    }
+
+    fn let_go(&mut self, user: &str, holder: &str) {
+        if let Some(held) = self.held.get_mut(holder) {
+            held.remove(user);
+            if held.is_empty() {
+                self.held.remove(holder);
+            }
+        }
     }
 
     /// `holder` holds `user` from now on.
@@ -99,26 +145,28 @@ impl Roster {
         name: Option<&str>,
         holder: &str,
     ) -> Result<(), StorageError> {
-        let joined = !self.entries.contains_key(user.as_str());
-        let entry = self
-            .entries
-            .entry(user.as_str().to_owned())
-            .or_insert_with(|| Entry {
-                user: user.clone(),
-                name: None,
-                since: now,
-                holders: BTreeSet::new(),
-                leaving: None,
-            });
+        let before = self.known.get(user.as_str()).map(|known| &known.entry);
+        let mut entry = before.cloned().unwrap_or_else(|| Entry {
+            user: user.clone(),
+            name: None,
+            since: now,
+            holders: BTreeSet::new(),
+            leaving: None,
+        });
         if let Some(name) = name {
             entry.name = Some(name.to_owned());
         }
         entry.holders.insert(holder.to_owned());
         entry.leaving = None;
-        store(sql, entry)?;
-        if joined {
+        // Another tab of someone who is here is no news, and no row.
+        if before == Some(&entry) {
+            return Ok(());
+        }
+        store(sql, &entry)?;
+        if before.is_none() {
             self.diff.joins.push(entry.person());
         }
+        self.insert(entry);
         Ok(())
     }
 
@@ -132,18 +180,24 @@ impl Roster {
         holder: &str,
         grace: bool,
     ) -> Result<(), StorageError> {
-        let Some(entry) = self.entries.get_mut(user.as_str()) else {
+        self.let_go(user.as_str(), holder);
+        let Some((user, known)) = self.known.get_key_value(user.as_str()) else {
             return Ok(());
         };
+        let mut entry = known.entry.clone();
         entry.holders.remove(holder);
-        if !entry.holders.is_empty() {
-            return store(sql, entry);
-        }
-        if grace {
+        if entry.holders.is_empty() {
+            if !grace {
+                let user = Rc::clone(user);
+                return self.forget(sql, &user);
+            }
             entry.leaving = Some(now.plus(PRESENCE_GRACE_MS));
-            return store(sql, entry);
         }
-        self.forget(sql, user.as_str())
+        if entry != known.entry {
+            store(sql, &entry)?;
+            self.insert(entry);
+        }
+        Ok(())
     }
 
     /// After a wake: local users of whom no socket is left begin to leave.
@@ -153,9 +207,8 @@ impl Roster {
         now: Timestamp,
         is_local: impl Fn(&UserId) -> bool,
     ) -> Result<(), StorageError> {
-        let vanished: Vec<UserId> = self
-            .entries
-            .values()
+        let entries = self.known.values().map(|known| &known.entry);
+        let vanished: Vec<UserId> = entries
             .filter(|entry| entry.holders.contains(LOCAL) && !is_local(&entry.user))
             .map(|entry| entry.user.clone())
             .collect();
@@ -167,63 +220,62 @@ impl Roster {
 
     /// Ends the graces that are over.
     pub fn expire(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
-        let over = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.leaving.is_some_and(|at| at <= now));
-        let over: Vec<String> = over.map(|(user, _)| user.clone()).collect();
-        for user in over {
+        for user in self.leaving.take_due(now) {
             self.forget(sql, &user)?;
         }
         Ok(())
     }
 
     fn forget(&mut self, sql: &dyn Sql, user: &str) -> Result<(), StorageError> {
-        if let Some(entry) = self.entries.remove(user) {
+        if let Some(entry) = self.remove(user) {
             sql.run("DELETE FROM roster WHERE user = ?", &[text(user)])?;
             self.diff.leaves.push(entry.person());
         }
         Ok(())
     }
 
-    /// Those who are here, who came first first.
-    pub fn people(&self) -> Vec<Person> {
-        let mut people: Vec<Person> = self.entries.values().map(Entry::person).collect();
-        people.sort_by(|a, b| (&a.since, a.user_id.as_str()).cmp(&(&b.since, b.user_id.as_str())));
+    /// Those who are here, who came first first: a JSON array.
+    pub fn people(&self) -> String {
+        let mut people = String::from("[");
+        for (_, user) in &self.listed {
+            let Some(known) = self.known.get(user) else {
+                continue;
+            };
+            if people.len() > 1 {
+                people.push(',');
+            }
+            let json = || serde_json::to_string(&known.entry.person()).unwrap_or_default();
+            people.push_str(known.json.get_or_init(json));
+        }
+        people.push(']');
         people
     }
 
     /// Whether somebody holds `user` here: one who is leaving is not here any more.
     pub fn is_here(&self, user: &UserId) -> bool {
-        let entry = self.entries.get(user.as_str());
-        entry.is_some_and(|entry| !entry.holders.is_empty())
+        let known = self.known.get(user.as_str());
+        known.is_some_and(|known| !known.entry.holders.is_empty())
     }
 
     /// How many of these users (one, or all) other objects hold here.
     pub fn held_elsewhere(&self, user: Option<&UserId>) -> usize {
-        let wanted = |entry: &&Entry| user.is_none_or(|user| entry.user == *user);
-        let elsewhere = |entry: &&Entry| entry.holders.iter().any(|holder| holder != LOCAL);
-        self.entries
-            .values()
-            .filter(wanted)
-            .filter(elsewhere)
-            .count()
+        let elsewhere = |known: &&Known| known.entry.holders.iter().any(|holder| holder != LOCAL);
+        match user {
+            Some(user) => self
+                .known
+                .get(user.as_str())
+                .iter()
+                .filter(|k| elsewhere(k))
+                .count(),
+            None => self.known.values().filter(elsewhere).count(),
+        }
     }
 
-    /// The users that `holder` holds.
+    /// The users that another object, `holder`, holds.
     pub fn held_by(&self, holder: &str) -> Vec<UserId> {
-        let held = |entry: &&Entry| entry.holders.contains(holder);
-        self.entries
-            .values()
-            .filter(held)
-            .map(|entry| entry.user.clone())
-            .collect()
-    }
-
-    /// How many changes [`Roster::take_diff`] would give: the place from which on someone who was
-    /// just given [`Roster::people`] has not heard of them.
-    pub fn mark(&self) -> (usize, usize) {
-        (self.diff.joins.len(), self.diff.leaves.len())
+        let held = self.held.get(holder).into_iter().flatten();
+        let known = held.filter_map(|user| self.known.get(user));
+        known.map(|known| known.entry.user.clone()).collect()
     }
 
     /// The changes since the last call.
@@ -231,12 +283,30 @@ impl Roster {
         std::mem::take(&mut self.diff)
     }
 
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let all = || self.known.iter();
+        let leaving = all().map(|(user, known)| (Rc::clone(user), known.entry.leaving));
+        self.leaving.check(leaving);
+        let listed = all().map(|(user, known)| (known.entry.since, Rc::clone(user)));
+        assert_eq!(self.listed, listed.collect());
+        let mut held: HashMap<String, BTreeSet<Rc<str>>> = HashMap::new();
+        for (user, known) in all() {
+            for holder in known.entry.holders.iter().filter(|h| *h != LOCAL) {
+                held.entry(holder.clone())
+                    .or_default()
+                    .insert(Rc::clone(user));
+            }
+            let json = serde_json::to_string(&known.entry.person()).unwrap();
+            assert!(known.json.get().is_none_or(|known| *known == json));
+        }
+        assert_eq!(self.held, held);
+    }
+
     /// When the next grace ends.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.entries
-            .values()
-            .filter_map(|entry| entry.leaving)
-            .min()
+        self.leaving.next()
     }
 }
 
@@ -244,14 +314,6 @@ impl Diff {
     /// Nobody came or went.
     pub fn is_empty(&self) -> bool {
         self.joins.is_empty() && self.leaves.is_empty()
-    }
-
-    /// What came after a [`Roster::mark`].
-    pub fn after(&self, (joins, leaves): (usize, usize)) -> Self {
-        Self {
-            joins: self.joins.iter().skip(joins).cloned().collect(),
-            leaves: self.leaves.iter().skip(leaves).cloned().collect(),
-        }
     }
 }
 
@@ -280,6 +342,14 @@ mod tests {
             .iter()
             .map(|person| person.user_id.as_str())
             .collect()
+    }
+
+    fn here(roster: &Roster) -> Vec<String> {
+        let people: Vec<serde_json::Value> = serde_json::from_str(&roster.people()).unwrap();
+        let names = people
+            .iter()
+            .map(|person| person["userId"].as_str().unwrap().to_owned());
+        names.collect()
     }
 
     #[test]
@@ -315,14 +385,14 @@ mod tests {
         assert_eq!(roster.next_deadline(), None);
         roster.expire(&sql, Timestamp(60_000)).unwrap();
         assert!(roster.take_diff().is_empty());
-        assert_eq!(names(&roster.people()), ["ann"]);
+        assert_eq!(here(&roster), ["ann"]);
         roster
             .exit(&sql, Timestamp(60_000), &ann, LOCAL, true)
             .unwrap();
         assert_eq!(roster.next_deadline(), Some(Timestamp(65_000)));
         roster.expire(&sql, Timestamp(65_000)).unwrap();
         assert_eq!(names(&roster.take_diff().leaves), ["ann"]);
-        assert!(Roster::load(&sql).unwrap().people().is_empty());
+        assert_eq!(Roster::load(&sql).unwrap().people(), "[]");
     }
 
     #[test]
@@ -339,9 +409,10 @@ mod tests {
         roster
             .exit(&sql, Timestamp(1), &ann, "lobby:0", false)
             .unwrap();
-        assert_eq!((roster.held_elsewhere(None), roster.people().len()), (0, 1));
+        assert_eq!((roster.held_elsewhere(None), here(&roster).len()), (0, 1));
+        assert_eq!(roster.held_by("lobby:0"), []);
         roster.exit(&sql, Timestamp(2), &ann, LOCAL, false).unwrap();
-        assert!(roster.people().is_empty());
+        assert_eq!(roster.people(), "[]");
     }
 
     #[test]
@@ -359,6 +430,6 @@ mod tests {
             .expire(&sql, Timestamp(10 + PRESENCE_GRACE_MS))
             .unwrap();
         assert_eq!(names(&woken.take_diff().leaves), ["ann"]);
-        assert_eq!(names(&woken.people()), ["bob"]);
+        assert_eq!(here(&woken), ["bob"]);
     }
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    deadlines::Deadlines,
     limits::{
         ASK_AFTER_MS, MAX_QUEUED_SENDS, SEND_GIVE_UP_MS, SEND_LOST_MS, SEND_MAX_PAUSE_MS,
         SEND_MAX_RETRY_MS, SEND_RETRY_MS, backoff,
@@ -61,6 +62,10 @@ impl Job {
 #[derive(Default)]
 pub struct Sends {
     entries: BTreeMap<SendId, Entry>,
+    /// Those that are not unknown, in order. The first alone may have been tried.
+    queue: BTreeSet<SendId>,
+    /// When to ask about those that are, but for those that are asked about.
+    unknown: Deadlines<SendId>,
     last_id: SendId,
     in_flight: BTreeSet<SendId>,
     last_try: Timestamp,
@@ -98,8 +103,23 @@ impl Sends {
             sends.last_try = sends.last_try.max(tried_at.unwrap_or_default());
             sends.last_id = sends.last_id.max(id);
             sends.entries.insert(id, entry);
+            sends.index(id);
         }
         Ok(sends)
+    }
+
+    fn index(&mut self, id: SendId) {
+        let entry = self.entries.get(&id);
+        let is_unknown = |entry: &&Entry| matches!(entry.state, State::Unknown(..));
+        if entry.is_some_and(|entry| !is_unknown(&entry)) {
+            self.queue.insert(id);
+        } else {
+            self.queue.remove(&id);
+        }
+        let unknown = entry
+            .filter(is_unknown)
+            .filter(|_| !self.in_flight.contains(&id));
+        self.unknown.set(&id, unknown.map(|entry| entry.due));
     }
 
     /// Keeps a message until it is sent. False if the queue is full.
@@ -128,6 +148,7 @@ impl Sends {
             attempts: 0,
         };
         self.entries.insert(self.last_id, entry);
+        self.index(self.last_id);
         Ok(true)
     }
 
@@ -149,17 +170,21 @@ impl Sends {
 
     /// Those that were handed over before the object was killed: what came of them is not known.
     pub fn lost(&self) -> Vec<SendId> {
-        let is_lost = |(id, entry): &(&SendId, &Entry)| {
-            matches!(entry.state, State::Tried(_)) && !self.in_flight.contains(id)
+        let is_tried = |id: &&SendId| {
+            let entry = self.entries.get(id);
+            entry.is_some_and(|entry| matches!(entry.state, State::Tried(_)))
         };
-        let lost = self.entries.iter().filter(is_lost);
-        lost.map(|(id, _)| *id).collect()
+        let tried = self.queue.iter().take_while(is_tried);
+        tried
+            .filter(|id| !self.in_flight.contains(id))
+            .copied()
+            .collect()
     }
 
     /// When the next one may be sent, if one waits: the oldest, and only if none is under way.
     fn next_send(&self, per_second: u32) -> Option<(SendId, Timestamp)> {
-        let mut queue = self.entries.iter();
-        let (id, entry) = queue.find(|(_, entry)| !matches!(entry.state, State::Unknown(..)))?;
+        let id = self.queue.first()?;
+        let entry = self.entries.get(id)?;
         let interval = 1000_u64.div_ceil(u64::from(per_second.max(1)));
         match entry.state {
             State::Waiting => {
@@ -172,15 +197,13 @@ impl Sends {
 
     /// When Twilio may be asked about the next one, if nobody is asking now.
     fn next_question(&self) -> Option<(SendId, Timestamp)> {
-        let unknown = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| matches!(entry.state, State::Unknown(..)));
-        let (id, entry) = unknown.min_by_key(|(id, entry)| {
-            let waits = !self.in_flight.contains(id);
-            (waits, entry.due)
-        })?;
-        (!self.in_flight.contains(id)).then_some((*id, entry.due))
+        // At most one message is being sent and one asked about.
+        let is_asked = |id: &SendId| !self.queue.contains(id);
+        if self.in_flight.iter().any(is_asked) {
+            return None;
+        }
+        let id = *self.unknown.first()?;
+        Some((id, self.entries.get(&id)?.due))
     }
 
     /// What is to be done now: at most one message to send, and one question. What is handed over is
@@ -206,7 +229,10 @@ impl Sends {
             jobs.push(Job::Send(id));
         }
         jobs.extend(ask.map(|(id, _)| Job::Ask(id)));
-        self.in_flight.extend(jobs.iter().map(|job| job.id()));
+        for id in jobs.iter().map(|job| job.id()) {
+            self.in_flight.insert(id);
+            self.index(id);
+        }
         Ok(jobs)
     }
 
@@ -220,6 +246,7 @@ impl Sends {
         {
             self.unclear = 0;
         }
+        self.index(id);
         sql.run("DELETE FROM sends WHERE id = ?", &[unsigned(id)])
             .map(drop)
     }
@@ -251,6 +278,8 @@ impl Sends {
         entry.state = State::Waiting;
         entry.attempts = entry.attempts.saturating_add(1);
         entry.due = now.plus(wait.max(at_least_ms));
+        let entry = *entry;
+        self.index(id);
         sql.run(
             "UPDATE sends SET tried_at = NULL, asks = NULL, at = ?, due_at = ?, attempts = ?
              WHERE id = ?",
@@ -290,10 +319,12 @@ impl Sends {
         };
         entry.state = State::Unknown(tried_at, asks);
         entry.due = now.plus(*wait);
+        let due = entry.due;
+        self.index(id);
         let asks = u64::try_from(asks).unwrap_or(u64::MAX);
         sql.run(
             "UPDATE sends SET asks = ?, due_at = ? WHERE id = ?",
-            &[unsigned(asks), unsigned(entry.due.0), unsigned(id)],
+            &[unsigned(asks), unsigned(due.0), unsigned(id)],
         )
         .map(drop)
     }
@@ -324,6 +355,23 @@ impl Sends {
         // was killed.
         let lost = (!self.in_flight.is_empty()).then(|| now.plus(SEND_LOST_MS));
         [send, ask, lost].into_iter().flatten().min()
+    }
+
+    /// What is known without a walk is what a walk finds.
+    #[cfg(test)]
+    pub fn check(&self) {
+        let (mut queue, mut unknown) = (BTreeSet::new(), Vec::new());
+        for (id, entry) in &self.entries {
+            match entry.state {
+                State::Unknown(..) if self.in_flight.contains(id) => {}
+                State::Unknown(..) => unknown.push((*id, Some(entry.due))),
+                State::Waiting | State::Tried(_) => drop(queue.insert(*id)),
+            }
+        }
+        let tried = |id: &&SendId| !matches!(self.entries[*id].state, State::Waiting);
+        assert!(queue.iter().skip(1).find(tried).is_none());
+        assert_eq!(self.queue, queue);
+        self.unknown.check(unknown.into_iter());
     }
 
     /// How many wait.

@@ -1,0 +1,120 @@
+//! The room machine: whole turns on a real SQLite, and the wake from hibernation.
+//!
+//! `cargo bench -p dialtone-core --bench room`. Under `valgrind --tool=callgrind
+//! --toggle-collect='room::measured*' … --bench --test NAME` a case's instructions are counted, once
+//! through and without what sets it up.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::{cell::Cell, hint::black_box};
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use dialtone_core::{hub::Attachment, object::Input};
+
+#[path = "../tests/world/mod.rs"]
+mod world;
+
+use world::{World, push};
+
+/// What is counted: a name of its own for profilers.
+#[inline(never)]
+fn measured<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
+/// Turns with a backend's publications, in a room whose sockets are at home.
+fn publish(c: &mut Criterion) {
+    for sockets in [100, 1_000] {
+        for events in [1, 64] {
+            for socket_io in [false, true] {
+                let kind = if socket_io { "socket.io" } else { "plain" };
+                c.bench_function(&format!("publish {events} to {sockets} {kind}"), |b| {
+                    let mut world = World::new("demo:1");
+                    if socket_io {
+                        let ids = world.socket_io(0..sockets);
+                        world.join(&ids, "demo:1");
+                    } else {
+                        world.plain(0..sockets);
+                    }
+                    let inputs = world.publishes(events);
+                    b.iter(|| measured(|| world.turn(&inputs)));
+                });
+            }
+        }
+    }
+}
+
+/// Turns of a lobby with a room's publications, for all of its sockets or for three of them.
+fn pushed(c: &mut Criterion) {
+    for (sockets, joined, events) in [
+        (100, 100, 64),
+        (1_000, 1_000, 64),
+        (10, 3, 1),
+        (10_000, 3, 1),
+    ] {
+        let name = format!("push {events} to {joined} of {sockets} in a lobby");
+        c.bench_function(&name, |b| {
+            let mut world = World::new("lobby:0");
+            let ids = world.socket_io(0..sockets);
+            world.join(&ids[..joined], "demo:1");
+            let offset = Cell::new(0);
+            let next = || -> [Input; 1] {
+                let after = offset.get();
+                offset.set(after + events);
+                [push("demo:1", after, events)]
+            };
+            b.iter_batched(
+                next,
+                |inputs| measured(|| world.turn(&inputs)),
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// From the attachments' JSON to the object.
+fn wake(c: &mut Criterion) {
+    for socket_io in [false, true] {
+        let kind = if socket_io { "socket.io" } else { "plain" };
+        c.bench_function(&format!("wake with 5,000 {kind}"), |b| {
+            let mut world = World::new("demo:1");
+            if socket_io {
+                let ids = world.socket_io(0..5_000);
+                world.join(&ids, "demo:1");
+            } else {
+                world.plain(0..5_000);
+            }
+            for _ in 0..1_000 {
+                let inputs = world.publishes(1);
+                world.turn(&inputs);
+            }
+            let attachments: Vec<String> = world
+                .attachments
+                .values()
+                .map(Attachment::to_json)
+                .collect();
+            b.iter_with_large_drop(|| measured(|| world.wake_from(black_box(&attachments))));
+        });
+    }
+}
+
+/// A plain socket comes into a room where many are.
+fn join(c: &mut Criterion) {
+    c.bench_function("a plain socket opens and leaves among 5,000", |b| {
+        let mut world = World::new("demo:1");
+        world.plain(0..5_000);
+        b.iter(|| {
+            let input = [world.open_input("u1")];
+            let outputs = measured(|| world.turn(&input));
+            let connection = world::accepted(&outputs)[0];
+            world.attachments.remove(&connection);
+            world.turn(&[Input::Closed { connection }])
+        });
+    });
+}
+
+criterion_group! {
+    name = room;
+    config = Criterion::default().sample_size(20);
+    targets = publish, pushed, wake, join
+}
+criterion_main!(room);
