@@ -98,6 +98,11 @@ pub const MAX_MEDIA_REDIRECTS: usize = 3;
 pub const MAX_TWILIO_ANSWER_BYTES: usize = 1_000_000;
 /// Lines of one list, each of which is asked: Cloudflare allows 1,000 subrequests.
 pub const MAX_LINES_LISTED: usize = 500;
+/// In a room of so many people who comes and goes is told at most once in as many milliseconds as
+/// there are people, and in [`PRESENCE_GATHER_MS`] at the most.
+pub const PRESENCE_GATHER_FROM: u64 = 50;
+/// The longest that is gathered who comes and goes.
+pub const PRESENCE_GATHER_MS: u64 = 1_000;
 /// A person who dropped counts as present for so long, so that a reconnect does not flash.
 pub const PRESENCE_GRACE_MS: u64 = 5_000;
 /// `typing` is over by itself after this.

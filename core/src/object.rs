@@ -222,7 +222,7 @@ impl Object {
             self.handle(sql, now, input)?;
         }
         self.tell_latest();
-        self.tell_presence();
+        self.tell_presence(now);
         self.room.commit(sql, now)?;
         self.journal.commit(sql, now)?;
         self.set_auto_response();

@@ -15,8 +15,8 @@ use crate::{
 impl Object {
     /// One `presence_diff` a turn for those who were here, one `presence_state` for those who came in
     /// it: however many come, each is written once.
-    pub(super) fn tell_presence(&mut self) {
-        let diff = self.room.roster.take_diff();
+    pub(super) fn tell_presence(&mut self, now: Timestamp) {
+        let diff = self.room.roster.take_diff(now);
         let room = self.room.name.as_str();
         if self.hub.has_plain() && !diff.is_empty() {
             let diff = PresenceDiff { room, diff: &diff };

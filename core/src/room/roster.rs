@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     deadlines::Deadlines,
-    limits::PRESENCE_GRACE_MS,
+    limits::{PRESENCE_GATHER_FROM, PRESENCE_GATHER_MS, PRESENCE_GRACE_MS},
     names::{Timestamp, UserId},
     storage::{Sql, StorageError, text},
 };
@@ -90,8 +90,10 @@ pub struct Roster {
     leaving: Deadlines<Rc<str>>,
     /// Whom each other object holds.
     held: HashMap<String, BTreeSet<Rc<str>>>,
-    /// Changes since [`Roster::take_diff`].
+    /// Changes that were not taken yet.
     diff: Diff,
+    /// When any were.
+    taken_at: Timestamp,
 }
 
 impl Roster {
@@ -164,7 +166,7 @@ impl Roster {
         }
         store(sql, &entry)?;
         if before.is_none() {
-            self.diff.joins.push(entry.person());
+            self.diff.came(entry.person());
         }
         self.insert(entry);
         Ok(())
@@ -229,7 +231,7 @@ impl Roster {
     fn forget(&mut self, sql: &dyn Sql, user: &str) -> Result<(), StorageError> {
         if let Some(entry) = self.remove(user) {
             sql.run("DELETE FROM roster WHERE user = ?", &[text(user)])?;
-            self.diff.leaves.push(entry.person());
+            self.diff.went(entry.person());
         }
         Ok(())
     }
@@ -278,9 +280,25 @@ impl Roster {
         known.map(|known| known.entry.user.clone()).collect()
     }
 
-    /// The changes since the last call.
-    pub fn take_diff(&mut self) -> Diff {
+    /// The changes, once they may be told; in a room of [`PRESENCE_GATHER_FROM`] people and more some
+    /// may be gathered.
+    pub fn take_diff(&mut self, now: Timestamp) -> Diff {
+        if self.diff_due().is_none_or(|due| due > now) {
+            return Diff::default();
+        }
+        self.taken_at = now;
         std::mem::take(&mut self.diff)
+    }
+
+    /// When the changes may be told. Everyone hears of each who comes: where many come at once, each
+    /// time on its own would be the square of them.
+    fn diff_due(&self) -> Option<Timestamp> {
+        let people = u64::try_from(self.known.len()).unwrap_or(u64::MAX);
+        let gathered = match people {
+            0..PRESENCE_GATHER_FROM => 0,
+            _ => people.min(PRESENCE_GATHER_MS),
+        };
+        (!self.diff.is_empty()).then(|| self.taken_at.plus(gathered))
     }
 
     /// What is known without a walk is what a walk finds.
@@ -304,13 +322,27 @@ impl Roster {
         assert_eq!(self.held, held);
     }
 
-    /// When the next grace ends.
+    /// When the next grace ends, or changes are to be told.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.leaving.next()
+        [self.leaving.next(), self.diff_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
 impl Diff {
+    /// Of one who went and came again, or the other way round, the last counts.
+    fn came(&mut self, person: Person) {
+        self.leaves.retain(|other| other.user_id != person.user_id);
+        self.joins.push(person);
+    }
+
+    fn went(&mut self, person: Person) {
+        self.joins.retain(|other| other.user_id != person.user_id);
+        self.leaves.push(person);
+    }
+
     /// Nobody came or went.
     pub fn is_empty(&self) -> bool {
         self.joins.is_empty() && self.leaves.is_empty()
@@ -367,31 +399,61 @@ mod tests {
     }
 
     #[test]
+    fn in_a_large_room_changes_are_gathered() {
+        let (sql, mut roster) = (sql(), Roster::default());
+        let user = |n: u64| UserId::text(&format!("u{n}")).unwrap();
+        let enter = |roster: &mut Roster, now, n| {
+            let now = Timestamp(now);
+            roster.enter(&sql, now, &user(n), None, LOCAL).unwrap();
+            roster.take_diff(now)
+        };
+        // One at a time each is told at once.
+        for n in 1..=60 {
+            assert_eq!(enter(&mut roster, 1_000 * n, n).joins.len(), 1, "{n}");
+        }
+        assert!(enter(&mut roster, 60_010, 61).is_empty());
+        assert_eq!(roster.next_deadline(), Some(Timestamp(60_061)));
+        for n in [61, 1] {
+            let now = Timestamp(60_020);
+            roster.exit(&sql, now, &user(n), LOCAL, false).unwrap();
+        }
+        assert!(enter(&mut roster, 60_030, 1).is_empty());
+        assert!(enter(&mut roster, 60_040, 62).is_empty());
+        let diff = roster.take_diff(Timestamp(60_061));
+        assert_eq!(names(&diff.joins), ["u1", "u62"]);
+        assert_eq!(names(&diff.leaves), ["u61"]);
+        assert_eq!(roster.next_deadline(), None);
+    }
+
+    #[test]
     fn a_reconnect_within_the_grace_does_not_flash() {
         let (sql, mut roster) = (sql(), Roster::default());
         let ann = UserId::text("ann").unwrap();
         roster
             .enter(&sql, Timestamp(0), &ann, Some("Ann"), LOCAL)
             .unwrap();
-        assert_eq!(names(&roster.take_diff().joins), ["ann"]);
+        assert_eq!(names(&roster.take_diff(Timestamp(u64::MAX)).joins), ["ann"]);
         roster
             .exit(&sql, Timestamp(1_000), &ann, LOCAL, true)
             .unwrap();
         roster.expire(&sql, Timestamp(5_999)).unwrap();
-        assert!(roster.take_diff().is_empty());
+        assert!(roster.take_diff(Timestamp(u64::MAX)).is_empty());
         roster
             .enter(&sql, Timestamp(5_999), &ann, None, LOCAL)
             .unwrap();
         assert_eq!(roster.next_deadline(), None);
         roster.expire(&sql, Timestamp(60_000)).unwrap();
-        assert!(roster.take_diff().is_empty());
+        assert!(roster.take_diff(Timestamp(u64::MAX)).is_empty());
         assert_eq!(here(&roster), ["ann"]);
         roster
             .exit(&sql, Timestamp(60_000), &ann, LOCAL, true)
             .unwrap();
         assert_eq!(roster.next_deadline(), Some(Timestamp(65_000)));
         roster.expire(&sql, Timestamp(65_000)).unwrap();
-        assert_eq!(names(&roster.take_diff().leaves), ["ann"]);
+        assert_eq!(
+            names(&roster.take_diff(Timestamp(u64::MAX)).leaves),
+            ["ann"]
+        );
         assert_eq!(Roster::load(&sql).unwrap().people(), "[]");
     }
 
@@ -429,7 +491,7 @@ mod tests {
         woken
             .expire(&sql, Timestamp(10 + PRESENCE_GRACE_MS))
             .unwrap();
-        assert_eq!(names(&woken.take_diff().leaves), ["ann"]);
+        assert_eq!(names(&woken.take_diff(Timestamp(u64::MAX)).leaves), ["ann"]);
         assert_eq!(here(&woken), ["bob"]);
     }
 }
