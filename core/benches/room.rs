@@ -71,29 +71,47 @@ fn pushed(c: &mut Criterion) {
     }
 }
 
-/// From the attachments' JSON to the object.
+/// From the attachments' JSON to the object, and on to its first turn: an alarm's, which is what wakes
+/// idle ones, or one with news. A thousand turns have gone before.
 fn wake(c: &mut Criterion) {
-    for socket_io in [false, true] {
-        let kind = if socket_io { "socket.io" } else { "plain" };
-        c.bench_function(&format!("wake with 5,000 {kind}"), |b| {
-            let mut world = World::new("demo:1");
-            if socket_io {
-                let ids = world.socket_io(0..5_000);
-                world.join(&ids, "demo:1");
-            } else {
-                world.plain(0..5_000);
-            }
-            for _ in 0..1_000 {
-                let inputs = world.publishes(1);
-                world.turn(&inputs);
-            }
-            let attachments: Vec<String> = world
-                .attachments
-                .values()
-                .map(Attachment::to_json)
-                .collect();
-            b.iter_with_large_drop(|| measured(|| world.wake_from(black_box(&attachments))));
-        });
+    let mut plain = World::new("demo:1");
+    let mut lobby = World::new("lobby:0");
+    let first = lobby.socket_io(0..1);
+    lobby.join(&first, "demo:1");
+    for n in 0..1_000 {
+        let inputs = plain.publishes(1);
+        plain.turn(&inputs);
+        lobby.turn(&[push("demo:1", n, 1)]);
+    }
+    plain.plain(0..5_000);
+    let others = lobby.socket_io(1..5_000);
+    lobby.join(&others, "demo:1");
+    let news = plain.publishes(1);
+    for (name, world, input) in [
+        ("wake with 5,000 plain", plain, news),
+        (
+            "wake of a lobby with 5,000",
+            lobby,
+            vec![push("demo:1", 1_000, 1)],
+        ),
+    ] {
+        let attachments: Vec<String> = world
+            .attachments
+            .values()
+            .map(Attachment::to_json)
+            .collect();
+        let alarm = vec![Input::Alarm { heard: vec![] }];
+        for (what, input) in [("an alarm", &alarm), ("news", &input)] {
+            c.bench_function(&format!("{name} by {what}"), |b| {
+                b.iter_with_large_drop(|| {
+                    measured(|| {
+                        let mut object = world.wake_from(black_box(&attachments));
+                        let outputs = object.turn(&world.sql, world.now, input).unwrap();
+                        (object, outputs)
+                    })
+                });
+            });
+        }
     }
 }
 

@@ -252,18 +252,34 @@ impl Serialize for UserId {
 
 impl<'de> Deserialize<'de> for UserId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Integer(i64),
-            Number(f64),
-            Text(String),
+        // By hand: an untagged enum makes an error for each kind that it is not, and ids are read in
+        // thousands when an object wakes.
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = UserId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a user's id: text or an integer")
+            }
+
+            fn visit_i64<E: de::Error>(self, id: i64) -> Result<UserId, E> {
+                Ok(UserId::integer(id))
+            }
+
+            fn visit_u64<E: de::Error>(self, id: u64) -> Result<UserId, E> {
+                let id = i64::try_from(id).map_err(|_| E::custom("not a number in range"))?;
+                Ok(UserId::integer(id))
+            }
+
+            fn visit_f64<E: de::Error>(self, id: f64) -> Result<UserId, E> {
+                whole(id).map(UserId::integer)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<UserId, E> {
+                UserId::text(text).map_err(E::custom)
+            }
         }
-        match Either::deserialize(deserializer)? {
-            Either::Integer(id) => Ok(Self::integer(id)),
-            Either::Number(id) => whole(id).map(Self::integer),
-            Either::Text(text) => Self::text(&text).map_err(de::Error::custom),
-        }
+        deserializer.deserialize_any(Visitor)
     }
 }
 

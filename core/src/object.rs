@@ -80,6 +80,8 @@ pub struct Object {
     room: Room,
     hub: Hub,
     journal: Journal,
+    /// The links' positions are those that the journal knows.
+    knows_positions: bool,
     ids: ids::Ids,
     calls: HashMap<CallId, links::Call>,
     last_call: u64,
@@ -175,6 +177,7 @@ impl Object {
             room,
             hub,
             journal,
+            knows_positions: false,
             ids,
             calls: HashMap::new(),
             // An answer to a question of a machine that is no more is nobody's.
@@ -217,6 +220,10 @@ impl Object {
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        // Those are many rows, and a heartbeat needs none of them.
+        if inputs.iter().any(|input| !input.is_clock()) {
+            self.find_positions(sql)?;
+        }
         self.expect(sql, inputs)?;
         for input in inputs {
             self.handle(sql, now, input)?;

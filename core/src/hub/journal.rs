@@ -83,12 +83,13 @@ pub struct Journal {
     reached: BTreeMap<RoomName, Floor>,
     /// When the oldest row was written.
     oldest: Option<Timestamp>,
+    /// `runs` and `reached` are what is stored.
+    is_loaded: bool,
 }
 
 impl Journal {
-    /// Reads what is stored.
+    /// Reads how far it is.
     pub fn open(sql: &dyn Sql, object: &RoomName, life: &Epoch) -> Result<Self, StorageError> {
-        let corrupt = || StorageError::Corrupt("journal");
         let mut journal = Self {
             prefix: format!("{object}.{life}."),
             last: 0,
@@ -97,7 +98,34 @@ impl Journal {
             runs: BTreeMap::new(),
             reached: BTreeMap::new(),
             oldest: None,
+            is_loaded: false,
         };
+        let newest = sql.run(
+            "SELECT first, entries FROM journal ORDER BY first DESC LIMIT 1",
+            &[],
+        )?;
+        if let Some(row) = newest.first() {
+            let entries: Vec<Entry> = row.json(1, "journal")?;
+            let next = entries
+                .iter()
+                .map(Entry::count)
+                .fold(row.unsigned(0, "journal")?, u64::saturating_add);
+            journal.last = next.saturating_sub(1);
+            let oldest = sql.run("SELECT at FROM journal ORDER BY first LIMIT 1", &[])?;
+            let oldest = oldest.first().map(|row| row.unsigned(0, "journal"));
+            journal.oldest = oldest.transpose()?.map(Timestamp);
+        }
+        journal.first = journal.last.saturating_add(1);
+        Ok(journal)
+    }
+
+    /// Reads all of the index, once. Most wakes need none of it.
+    fn load(&mut self, sql: &dyn Sql) -> Result<(), StorageError> {
+        if self.is_loaded {
+            return Ok(());
+        }
+        self.is_loaded = true;
+        let corrupt = || StorageError::Corrupt("journal");
         for row in sql.run("SELECT room, epoch, offset, number FROM reached", &[])? {
             let room = RoomName::parse(row.text(0, "journal")?).map_err(|_| corrupt())?;
             let position = StreamPosition {
@@ -105,21 +133,17 @@ impl Journal {
                 offset: Offset(row.unsigned(2, "journal")?),
             };
             let number = row.unsigned(3, "journal")?;
-            journal.reached.insert(room, Floor { number, position });
+            self.reached.insert(room, Floor { number, position });
         }
         for row in sql.run("SELECT first, at, entries FROM journal ORDER BY first", &[])? {
             let (mut number, at) = (row.unsigned(0, "journal")?, row.unsigned(1, "journal")?);
-            let entries: Vec<Entry> =
-                serde_json::from_str(row.text(2, "journal")?).map_err(|_| corrupt())?;
-            journal.oldest = journal.oldest.or(Some(Timestamp(at)));
+            let entries: Vec<Entry> = row.json(2, "journal")?;
             for entry in &entries {
-                journal.index(number, Timestamp(at), entry);
+                self.index(number, Timestamp(at), entry);
                 number = number.saturating_add(entry.count());
             }
-            journal.last = number.saturating_sub(1);
         }
-        journal.first = journal.last.saturating_add(1);
-        Ok(journal)
+        Ok(())
     }
 
     fn index(&mut self, number: u64, at: Timestamp, entry: &Entry) {
@@ -193,22 +217,31 @@ impl Journal {
 
     /// How far a client was in `room` when it had seen `number`, as far as the journal knows, and
     /// since which number.
-    pub fn reached(&self, room: &RoomName, number: u64) -> Option<Floor> {
+    pub fn reached(
+        &mut self,
+        sql: &dyn Sql,
+        room: &RoomName,
+        number: u64,
+    ) -> Result<Option<Floor>, StorageError> {
+        self.load(sql)?;
         let run = self.runs.get(room).and_then(|runs| {
             let after = runs.partition_point(|run| run.number <= number);
             runs.get(after.checked_sub(1)?)
         });
         // What is pruned has been seen by everyone who may ask.
-        run.map(|run| run.reached(number))
-            .or_else(|| self.reached.get(room).cloned())
+        Ok(run
+            .map(|run| run.reached(number))
+            .or_else(|| self.reached.get(room).cloned()))
     }
 
     /// How far this object's sockets have come in `room`.
-    pub fn latest(&self, room: &RoomName) -> Option<StreamPosition> {
-        let run = self.runs.get(room).and_then(VecDeque::back);
-        run.map(|run| run.reached(u64::MAX))
-            .or_else(|| self.reached.get(room).cloned())
-            .map(|floor| floor.position)
+    pub fn latest(
+        &mut self,
+        sql: &dyn Sql,
+        room: &RoomName,
+    ) -> Result<Option<StreamPosition>, StorageError> {
+        let latest = self.reached(sql, room, u64::MAX)?;
+        Ok(latest.map(|floor| floor.position))
     }
 
     /// What `socket` alone was sent after `number`; none where not all of it was kept.
@@ -261,7 +294,10 @@ impl Journal {
             }
             row.push(if row.is_empty() { '[' } else { ',' });
             row.push_str(&json);
-            self.index(number, now, entry);
+            // What is not loaded yet is read with the rest.
+            if self.is_loaded {
+                self.index(number, now, entry);
+            }
             number = number.saturating_add(entry.count());
         }
         if !row.is_empty() {
@@ -283,6 +319,7 @@ impl Journal {
         if self.oldest.is_none_or(|oldest| oldest >= cutoff) {
             return Ok(());
         }
+        self.load(sql)?;
         for (room, runs) in &mut self.runs {
             let mut last = None;
             while let Some(run) = runs.front().filter(|run| run.at < cutoff) {

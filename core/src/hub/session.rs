@@ -16,8 +16,10 @@ use crate::{
 pub struct Session {
     /// Its id, `{object}.{random}`.
     pub sid: Rc<str>,
-    /// What its handshake said.
+    /// What its handshake said. After a wake its claims are only where they are stored.
     pub door: Door,
+    /// Whether they are stored.
+    pub has_door: bool,
     /// The wire that it speaks on.
     pub transport: ConnectionId,
     /// Whether that wire is polling.
@@ -85,6 +87,7 @@ impl Session {
         Self {
             sid,
             door,
+            has_door: false,
             transport,
             is_polling,
             probe: None,

@@ -15,7 +15,7 @@ use crate::{
     limits::MAX_NAMESPACES,
     names::{RoomName, Timestamp, UserId},
     namespaces::{Action, Client, Namespace, heard_in, namespace_of},
-    storage::{Sql, StorageError},
+    storage::{Sql, StorageError, text},
     wire::Question,
 };
 
@@ -36,6 +36,11 @@ impl Object {
         let Some(session) = self.hub.sessions.get_mut(sid) else {
             return Ok(());
         };
+        if session.has_door && session.door.claims.is_none() {
+            let claims = sql.run("SELECT claims FROM doors WHERE sid = ?", &[text(sid)])?;
+            let claims = claims.first().map(|row| row.json(0, "claims"));
+            session.door.claims = claims.transpose()?;
+        }
         let (transport, door) = (session.transport, session.door.clone());
         let Some(namespace) = namespace_of(name) else {
             let refusal = Refusal::new(Code::InvalidNamespace, "Invalid namespace");

@@ -20,14 +20,10 @@ impl Object {
         sql: &dyn Sql,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        for row in sql.run("SELECT sid, claims FROM doors", &[])? {
+        for row in sql.run("SELECT sid FROM doors", &[])? {
             let sid = row.text(0, "claims")?;
             match self.hub.sessions.get_mut(sid) {
-                Some(session) => {
-                    let claims = serde_json::from_str(row.text(1, "claims")?);
-                    session.door.claims =
-                        Some(claims.map_err(|_| StorageError::Corrupt("claims"))?);
-                }
+                Some(session) => session.has_door = true,
                 None => drop(sql.run("DELETE FROM doors WHERE sid = ?", &[text(sid)])?),
             }
         }
@@ -91,8 +87,18 @@ impl Object {
             }
             self.hub.sockets.lose(record);
         }
+        Ok(())
+    }
+
+    /// After a wake: how far this object's sockets are in the rooms elsewhere.
+    pub(super) fn find_positions(&mut self, sql: &dyn Sql) -> Result<(), StorageError> {
+        if self.knows_positions {
+            return Ok(());
+        }
+        self.knows_positions = true;
         for (room, link) in self.hub.links.iter_mut() {
-            link.position = self.journal.latest(room).or(link.position.take());
+            let latest = self.journal.latest(sql, room)?;
+            link.position = latest.or(link.position.take());
         }
         Ok(())
     }

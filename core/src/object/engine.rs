@@ -169,6 +169,7 @@ impl Object {
         let open = handshake.to_packet();
         let for_session = (sid.as_str().into(), door.clone());
         let mut session = Session::new(for_session.0, for_session.1, connection, is_polling, now);
+        session.has_door = door.claims.is_some();
         if !door.echo {
             session.connect_by = Some(now.plus(config.connect_timeout_ms));
         }
@@ -498,7 +499,7 @@ impl Object {
         if let Some(poll) = session.poll {
             self.poll_answer(poll, Polled::Payload(Packet::Close.encode()));
         }
-        if session.door.claims.is_some() {
+        if session.has_door {
             sql.run("DELETE FROM doors WHERE sid = ?", &[text(sid)])?;
         }
         for key in session.sockets.into_values() {

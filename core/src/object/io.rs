@@ -203,6 +203,11 @@ pub enum Output {
 }
 
 impl Input {
+    /// Whether it is but time that has passed.
+    pub(super) const fn is_clock(&self) -> bool {
+        matches!(self, Self::Timer | Self::Heard(_) | Self::Alarm { .. })
+    }
+
     /// What someone is told who asks a room that nobody has used yet for what only its members get.
     /// It has none, so it need not be made: names that strangers try cost no storage.
     fn refused_by_nobody(&self) -> Option<Output> {

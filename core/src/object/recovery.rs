@@ -128,25 +128,27 @@ impl Object {
         let Some(missed) = self.journal.direct_after(sql, &record.id, number)? else {
             return Ok(Recovered::Gone);
         };
-        let rooms = record.rooms.iter().filter_map(|(room, membership)| {
-            let entry = membership.entry;
+        let mut rooms = Vec::new();
+        for (room, membership) in &record.rooms {
             let position = match seen {
-                Some(number) => membership.reached(number, self.journal.reached(room, number)),
-                None => membership
-                    .floors
-                    .first()
-                    .map(|floor| floor.position.clone()),
+                Some(number) => {
+                    let reached = self.journal.reached(sql, room, number)?;
+                    membership.reached(number, reached)
+                }
+                None => membership.floors.first().map(|f| f.position.clone()),
             };
-            Some(WasIn {
-                room: room.clone(),
-                position: position?,
-                entry,
-            })
-        });
+            if let Some(position) = position {
+                rooms.push(WasIn {
+                    room: room.clone(),
+                    position,
+                    entry: membership.entry,
+                });
+            }
+        }
         let remains = Remains {
             sid: record.id.clone(),
             number,
-            rooms: rooms.collect(),
+            rooms,
             missed,
         };
         if recover.to != self.room.name {

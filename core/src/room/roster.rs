@@ -100,15 +100,26 @@ impl Roster {
     /// Reads the stored roster.
     pub fn load(sql: &dyn Sql) -> Result<Self, StorageError> {
         let mut roster = Self::default();
-        for row in sql.run("SELECT entry FROM roster", &[])? {
-            roster.insert(row.json(0, "roster entry")?);
+        let rows = sql.run("SELECT entry FROM roster", &[])?;
+        roster.known.reserve(rows.len());
+        for row in rows {
+            roster.keep(row.json(0, "roster entry")?);
         }
+        let known = roster.known.iter();
+        let listed = known.map(|(user, known)| (known.entry.since, Rc::clone(user)));
+        roster.listed = listed.collect();
         Ok(roster)
     }
 
     fn insert(&mut self, entry: Entry) {
+        let since = entry.since;
+        let user = self.keep(entry);
+        self.listed.insert((since, user));
+    }
+
+    /// All but its place in the list.
+    fn keep(&mut self, entry: Entry) -> Rc<str> {
         let user: Rc<str> = entry.user.as_str().into();
-        self.listed.insert((entry.since, Rc::clone(&user)));
         let elsewhere = entry.holders.iter().filter(|holder| *holder != LOCAL);
         for holder in elsewhere {
             let held = self.held.entry(holder.clone()).or_default();
@@ -116,7 +127,8 @@ impl Roster {
         }
         self.leaving.set(&user, entry.leaving);
         let json = OnceCell::new();
-        self.known.insert(user, Known { entry, json });
+        self.known.insert(Rc::clone(&user), Known { entry, json });
+        user
     }
 
     fn remove(&mut self, user: &str) -> Option<Entry> {
