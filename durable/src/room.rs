@@ -191,6 +191,8 @@ struct Shell {
     turn_is_due: Cell<bool>,
     /// When the last one began, in ms since 1970.
     last_turn: Cell<u64>,
+    /// It had several inputs.
+    is_busy: Cell<bool>,
     is_turning: Cell<bool>,
     timer: RefCell<JsValue>,
     on_turn: Function,
@@ -229,21 +231,23 @@ impl Shell {
                 last_request: Cell::default(),
                 turn_is_due: Cell::default(),
                 last_turn: Cell::default(),
+                is_busy: Cell::default(),
                 is_turning: Cell::default(),
                 timer: RefCell::new(JsValue::UNDEFINED),
             }
         })
     }
 
-    /// An input. Where nothing has happened for a while it is a turn of its own, at once; else the turn
-    /// comes as soon as the event loop is free, with all that has come by then.
+    /// An input. Where nothing has happened for a while, and then but one thing, it is a turn of its own,
+    /// at once; else the turn comes as soon as the event loop is free, with all that has come by then.
     fn push(self: &Rc<Self>, input: Input) {
         self.inbox.borrow_mut().push(input);
         if self.turn_is_due.replace(true) {
             return;
         }
         let quiet_from = self.last_turn.get().saturating_add(QUIET_MS);
-        if !self.is_turning.get() && quiet_from <= Date::now().as_millis() {
+        let is_quiet = quiet_from <= Date::now().as_millis();
+        if is_quiet && !self.is_busy.get() && !self.is_turning.get() {
             self.turn();
         } else {
             set_timeout(&self.on_turn, 0.0);
@@ -285,6 +289,7 @@ impl Shell {
         // What its outputs push has a turn of its own, after this one.
         self.is_turning.set(true);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
+        self.is_busy.set(inputs.len() > 1);
         let ok = self.turn_on(&inputs);
         self.is_turning.set(false);
         ok
