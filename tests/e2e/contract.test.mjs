@@ -11,8 +11,8 @@ const read = (path) => readFileSync(join(ROOT, path), "utf8");
 /** The text of the tests that a proof's file stands for. */
 function source(file) {
   if (file !== "core") return read(`tests/e2e/${file}.test.mjs`);
-  const files = readdirSync(join(ROOT, "core/src"), { recursive: true }).filter((name) => name.endsWith(".rs"));
-  return files.map((name) => read(`core/src/${name}`)).join("\n");
+  const files = readdirSync(join(ROOT, "core"), { recursive: true }).filter((name) => /^(src|tests).*\.rs$/.test(name));
+  return files.map((name) => read(`core/${name}`)).join("\n");
 }
 
 const CONTRACT = read("tests/CONTRACT.md");

@@ -171,6 +171,11 @@ impl World {
         RequestId(self.requests)
     }
 
+    /// Time goes by.
+    pub fn pass(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+    }
+
     /// One transaction, as the shell makes it.
     pub fn turn(&mut self, inputs: &[Input]) -> Vec<Output> {
         self.sql.sql.0.execute_batch("BEGIN").unwrap();
