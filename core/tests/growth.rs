@@ -362,6 +362,7 @@ fn one_who_comes_into_a_room_of_five_thousand_is_one_frame_and_one_row() {
         };
         let first = join(&mut world);
         world.settle(&first);
+        world.pass();
         let second = join(&mut world);
         cost(&mut world, &second).0
     };
@@ -389,6 +390,7 @@ fn a_list_of_who_is_here_is_one_pass() {
 #[test]
 fn many_who_come_in_one_turn_are_one_diff_and_one_list() {
     let mut world = home(50, false);
+    world.pass();
     let inputs: Vec<Input> = (0..200)
         .map(|n| world.open_input(&format!("new{n}")))
         .collect();
