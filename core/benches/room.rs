@@ -71,42 +71,45 @@ fn pushed(c: &mut Criterion) {
     }
 }
 
-/// From the attachments' JSON to the object, and on to its first turn: an alarm's, which is what wakes
-/// idle ones, or one with news. A thousand turns have gone before.
-fn wake(c: &mut Criterion) {
-    let mut plain = World::new("demo:1");
-    let mut lobby = World::new("lobby:0");
-    let first = lobby.socket_io(0..1);
-    lobby.join(&first, "demo:1");
-    for n in 0..1_000 {
-        let inputs = plain.publishes(1);
-        plain.turn(&inputs);
-        lobby.turn(&[push("demo:1", n, 1)]);
+/// 5,000 sockets, plain ones at home or a lobby's in a room elsewhere, after a thousand turns; and what
+/// would be news to them.
+fn asleep(is_lobby: bool) -> (World, Vec<Input>) {
+    if !is_lobby {
+        let mut world = World::new("demo:1");
+        for _ in 0..1_000 {
+            let inputs = world.publishes(1);
+            world.turn(&inputs);
+        }
+        world.plain(0..5_000);
+        let news = world.publishes(1);
+        return (world, news);
     }
-    plain.plain(0..5_000);
-    let others = lobby.socket_io(1..5_000);
-    lobby.join(&others, "demo:1");
-    let news = plain.publishes(1);
-    for (name, world, input) in [
-        ("wake with 5,000 plain", plain, news),
-        (
-            "wake of a lobby with 5,000",
-            lobby,
-            vec![push("demo:1", 1_000, 1)],
-        ),
-    ] {
-        let attachments: Vec<String> = world
-            .attachments
-            .values()
-            .map(Attachment::to_json)
-            .collect();
-        let alarm = vec![Input::Alarm { heard: vec![] }];
-        for (what, input) in [("an alarm", &alarm), ("news", &input)] {
-            c.bench_function(&format!("{name} by {what}"), |b| {
+    let mut world = World::new("lobby:0");
+    let first = world.socket_io(0..1);
+    world.join(&first, "demo:1");
+    for n in 0..1_000 {
+        world.turn(&[push("demo:1", n, 1)]);
+    }
+    let others = world.socket_io(1..5_000);
+    world.join(&others, "demo:1");
+    (world, vec![push("demo:1", 1_000, 1)])
+}
+
+/// From the attachments' JSON to the object, and on to its first turn: an alarm's, which is what wakes
+/// idle ones, or one with news.
+fn wake(c: &mut Criterion) {
+    for (name, is_lobby) in [("5,000 plain", false), ("a lobby's 5,000", true)] {
+        for (what, is_news) in [("an alarm", false), ("news", true)] {
+            c.bench_function(&format!("wake {name} by {what}"), |b| {
+                let (world, news) = asleep(is_lobby);
+                let stored = world.attachments.values().map(Attachment::to_json);
+                let stored: Vec<String> = stored.collect();
+                let alarm = vec![Input::Alarm { heard: vec![] }];
+                let inputs = if is_news { &news } else { &alarm };
                 b.iter_with_large_drop(|| {
                     measured(|| {
-                        let mut object = world.wake_from(black_box(&attachments));
-                        let outputs = object.turn(&world.sql, world.now, input).unwrap();
+                        let mut object = world.wake_from(black_box(&stored));
+                        let outputs = object.turn(&world.sql, world.now, inputs).unwrap();
                         (object, outputs)
                     })
                 });

@@ -360,11 +360,9 @@ fn one_who_comes_into_a_room_of_five_thousand_is_one_frame_and_one_row() {
             let ops = vec![join_op(&format!("newcomer{newcomers}"), false)];
             vec![link(world, 0, ops)]
         };
-        // Who came a moment ago is told by now: in a large room that is gathered.
-        world.pass(2_000);
         let first = join(&mut world);
         world.settle(&first);
-        world.pass(2_000);
+        world.pass();
         let second = join(&mut world);
         cost(&mut world, &second).0
     };
@@ -392,7 +390,7 @@ fn a_list_of_who_is_here_is_one_pass() {
 #[test]
 fn many_who_come_in_one_turn_are_one_diff_and_one_list() {
     let mut world = home(50, false);
-    world.pass(2_000);
+    world.pass();
     let inputs: Vec<Input> = (0..200)
         .map(|n| world.open_input(&format!("new{n}")))
         .collect();

@@ -13,6 +13,7 @@ use dialtone_core::{
     config::Config,
     event::{Args, Publication},
     hub::{Attachment, ConnectionId},
+    limits::PRESENCE_GATHER_MS,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     object::{Environment, Input, Object, Output, RequestId},
     storage::{Row, Sql, StorageError, Value},
@@ -171,11 +172,6 @@ impl World {
         RequestId(self.requests)
     }
 
-    /// Time goes by.
-    pub fn pass(&mut self, ms: u64) {
-        self.now = self.now.plus(ms);
-    }
-
     /// One transaction, as the shell makes it.
     pub fn turn(&mut self, inputs: &[Input]) -> Vec<Output> {
         self.sql.sql.0.execute_batch("BEGIN").unwrap();
@@ -192,6 +188,14 @@ impl World {
             }
         }
         outputs
+    }
+
+    /// Time goes by, until who comes is not gathered with those who came before.
+    pub fn pass(&mut self) {
+        for _ in 0..2 {
+            self.now = self.now.plus(PRESENCE_GATHER_MS);
+            self.settle(&[Input::Timer]);
+        }
     }
 
     /// A turn, and those that follow from other objects' answers.
