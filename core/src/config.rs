@@ -13,6 +13,7 @@ use crate::auth::{Keys, PublicKey, origin};
 use crate::limits::{MAX_PUBLIC_KEYS, MAX_SIGNING_KEYS};
 use crate::names::RoomName;
 use crate::socket_io::Parser;
+use crate::web;
 
 /// What browsers' and Node's timers take: 2³¹ − 1 ms. Clients wait for the sum of ping interval and
 /// ping timeout.
@@ -327,7 +328,7 @@ pub(crate) fn web_url(text: &str) -> Option<Url> {
     let (_, rest) = text.split_once("://")?;
     let intact = !rest.starts_with('/')
         && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\');
-    let url = Url::parse(text).ok().filter(|_| intact)?;
+    let url = web::parse(text).filter(|_| intact)?;
     let is_plain = matches!(url.scheme(), "http" | "https")
         && url.username().is_empty()
         && url.password().is_none();

@@ -41,4 +41,5 @@ pub mod room;
 pub mod socket_io;
 pub mod storage;
 pub mod twilio;
+mod web;
 pub mod wire;

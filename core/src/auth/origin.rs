@@ -2,9 +2,8 @@
 //! (Fetch §3.2) alike. A request without an `Origin` is no browser's cross-origin request; its
 //! token alone decides.
 
-use url::Url;
-
 use crate::error::{Code, Refusal};
+use crate::web;
 
 /// What an origin's check came to, and which headers follow from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +89,7 @@ pub fn check(
 
 /// The origin of an `http` or `https` URL.
 pub fn of_url(url: &str) -> Option<String> {
-    let url = Url::parse(url).ok()?;
+    let url = web::parse(url)?;
     matches!(url.scheme(), "http" | "https").then(|| url.origin().ascii_serialization())
 }
 
@@ -99,7 +98,7 @@ pub fn of_url(url: &str) -> Option<String> {
 /// Other schemes than http's do (`capacitor://localhost`, `chrome-extension://…`).
 pub fn normalise(text: &str) -> Option<String> {
     let (scheme, host) = text.split_once("://")?;
-    if host.is_empty() || !is_scheme(scheme) {
+    if host.is_empty() || !web::is_scheme(scheme) {
         return None;
     }
     let scheme = scheme.to_ascii_lowercase();
@@ -115,14 +114,6 @@ pub fn normalise(text: &str) -> Option<String> {
     host.bytes()
         .all(plain)
         .then(|| format!("{scheme}://{}", host.to_ascii_lowercase()))
-}
-
-/// RFC 3986 §3.1.
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
 }
 
 /// Can it be sent back in a header as it is?
@@ -146,9 +137,10 @@ mod tests {
             ("http://127.0.0.1:8787", Some("http://127.0.0.1:8787")),
             ("http://[::1]:8787", Some("http://[::1]:8787")),
             (
-                "https://münchen.example",
+                "https://XN--mnchen-3ya.example",
                 Some("https://xn--mnchen-3ya.example"),
             ),
+            ("https://münchen.example", None),
             ("Capacitor://Localhost", Some("capacitor://localhost")),
             (
                 "chrome-extension://abcdef",

@@ -482,7 +482,7 @@ impl<'a> Params<'a> {
 }
 
 fn is_web_url(text: &str) -> bool {
-    url::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    crate::web::parse(text).is_some_and(|url| matches!(url.scheme(), "http" | "https"))
 }
 
 /// Text without control characters other than `\n`, `\r` and `\t`.

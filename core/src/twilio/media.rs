@@ -8,6 +8,7 @@ use url::{Host, Url};
 
 use super::rest::API_BASE;
 use crate::config::{TwilioConfig, web_url};
+use crate::web;
 
 /// Top-level names that are never on the Internet (RFC 6761, RFC 6762, ICANN's `internal`).
 const PRIVATE_NAMES: [&str; 3] = ["localhost", "local", "internal"];
@@ -77,7 +78,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 /// Twilio's API (the credentials go nowhere else), or the account is not configured.
 pub fn source(recorded: &str, config: &TwilioConfig) -> Option<String> {
     let (account, _) = config.credentials()?;
-    let url = Url::parse(recorded).ok().filter(has_no_credentials)?;
+    let url = web::parse(recorded).filter(has_no_credentials)?;
     let base = config.api_base.as_deref().unwrap_or(API_BASE);
     let path = path_below(&url, API_BASE).or_else(|| path_below(&url, base))?;
     let medium = path
@@ -92,7 +93,7 @@ pub fn source(recorded: &str, config: &TwilioConfig) -> Option<String> {
 /// Where a redirect leads, to be fetched without credentials: `location`, as the answer for `from`
 /// had it. `None` if that is neither at Twilio's nor at `TWILIO_API_BASE`'s origin.
 pub fn redirect(from: &str, location: &str, config: &TwilioConfig) -> Option<String> {
-    let url = Url::parse(from).ok()?.join(location).ok()?;
+    let url = web::join(&web::parse(from)?, location)?;
     let host = url.host_str()?;
     let is_media_host = MEDIA_DOMAINS.iter().any(|domain| {
         let above = host.strip_suffix(domain);
@@ -101,10 +102,7 @@ pub fn redirect(from: &str, location: &str, config: &TwilioConfig) -> Option<Str
     let is_bucket = host == MEDIA_BUCKET.0 && url.path().starts_with(MEDIA_BUCKET.1);
     let is_twilios =
         url.scheme() == "https" && url.port().is_none() && (is_media_host || is_bucket);
-    let stand_in = config
-        .api_base
-        .as_deref()
-        .and_then(|base| Url::parse(base).ok());
+    let stand_in = config.api_base.as_deref().and_then(web::parse);
     let is_stand_in = stand_in.is_some_and(|base| base.origin() == url.origin());
     (has_no_credentials(&url) && (is_twilios || is_stand_in)).then(|| url.into())
 }
@@ -115,7 +113,7 @@ fn has_no_credentials(url: &Url) -> bool {
 
 /// A URL's path after that of `base`, if both are of one origin.
 fn path_below<'a>(url: &'a Url, base: &str) -> Option<&'a str> {
-    let base = Url::parse(base).ok()?;
+    let base = web::parse(base)?;
     let same_origin = url.origin() == base.origin();
     let prefix = base.path().trim_end_matches('/');
     url.path().strip_prefix(prefix).filter(|_| same_origin)
@@ -151,7 +149,8 @@ mod tests {
         for (url, public) in [
             ("https://a.com/x.png?y=1#z", true),
             ("HTTP://A.com:8080", true),
-            ("https://bücher.example/x", true),
+            ("https://xn--bcher-kva.example/x", true),
+            ("https://bücher.example/x", false),
             ("https://a.com./x", true),
             ("https://8.8.8.8/x", true),
             ("https://203.0.113.7/x", true),

@@ -20,11 +20,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use url::Url;
 
 use crate::config::{Secret, TwilioConfig};
 use crate::error::{Code, Refusal};
 use crate::limits::{MAX_WEBHOOK_BYTES, MAX_WEBHOOK_PARAMETERS};
+use crate::web;
 
 /// The query parameter that carries the SHA-256 of a body that is no form.
 const BODY_HASH: &str = "bodySHA256";
@@ -371,7 +371,7 @@ fn body_hash_of(url: &str) -> Option<String> {
 /// `querystring`; each with and without a port, with and without credentials.
 fn spellings(url: &str) -> Vec<String> {
     let mut all = authority_spellings(url);
-    if let Ok(normal) = Url::parse(url) {
+    if let Some(normal) = web::parse(url) {
         let normal = authority_spellings(normal.as_str());
         let legacy: Vec<_> = normal
             .iter()
