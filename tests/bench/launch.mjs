@@ -4,14 +4,15 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
+import { withLock } from "../tools/lock.mjs";
 import { guarded, writeConfig } from "../tools/serve.mjs";
-import { Complaint, node22, ROOT, workerd } from "../tools/tools.mjs";
+import { Complaint, esbuild, node22, ROOT, run, workerd } from "../tools/tools.mjs";
 
 /**
- * `{pid, port, startMs, stop}` once `command` listens. It says its port in the first line that it writes to descriptor
- * `fd`. `startMs`: from here to the answer to a first request.
+ * `{pid, port, started, startMs, stop}` once `command` has answered a first request, `startMs` after it was `started`. It says
+ * its port in the first line that it writes to descriptor `fd`.
  */
 async function launch(command, args, { fd = 1, readPort = Number, dir }) {
   const started = performance.now();
@@ -32,8 +33,14 @@ async function launch(command, args, { fd = 1, readPort = Number, dir }) {
   child.stdio[fd].resume();
   const response = await fetch(`http://127.0.0.1:${port}/health`);
   await response.arrayBuffer();
-  return { pid: child.pid, port, startMs: performance.now() - started, stop };
+  return { pid: child.pid, port, started, startMs: performance.now() - started, stop };
 }
+
+/** Where what is built for the benchmark is kept; git ignores it. */
+const BUILT = join(ROOT, "target/bench");
+
+/** A contender that this machine cannot have: the benchmark says so and goes on. */
+export class Unavailable extends Error {}
 
 const scratch = () => mkdtempSync(join(realpathSync(tmpdir()), "dialtone-bench-"));
 
@@ -74,6 +81,23 @@ const main :Workerd.Worker = (
 `,
   );
   return serveConfig(dir);
+}
+
+/** A Worker's module with the packages that it imports, in one file. */
+export async function bundled(module) {
+  const file = join(BUILT, basename(module));
+  await run(esbuild(), [module, "--bundle", "--format=esm", "--external:cloudflare:*", "--log-level=warning", `--outfile=${file}`]);
+  return file;
+}
+
+/** The release binary of the Cargo package in `dir`. Built when it is not there; throws `Unavailable` where that fails. */
+export async function cargoBuilt(dir, name) {
+  const args = ["build", "--release", "--locked", "--manifest-path", join(dir, "Cargo.toml"), "--target-dir", join(BUILT, name)];
+  await withLock(join(BUILT, name), console.error, async () => {
+    const { code, stderr } = await run("cargo", args, { stdio: ["ignore", 2, "pipe"], allowFailure: true });
+    if (code !== 0) throw new Unavailable(`${name} could not be built: ${stderr.trim().split("\n").at(-1)}`);
+  });
+  return join(BUILT, name, "release", name);
 }
 
 /** A script that prints its port, on our Node. */

@@ -4,42 +4,54 @@ import { Crowd } from "../crowd.mjs";
 import { cpuSeconds } from "../measure.mjs";
 import { interleave } from "../rounds.mjs";
 
-const LOADS = [
-  { key: "one", name: "one at a time", inFlight: 1 },
+export const LOADS = [
+  { key: "one", name: "one event at a time", inFlight: 1 },
   { key: "saturated", name: "64 in flight", inFlight: 64 },
 ];
 
-const fanOut = (size) => ({
+/** The CPU of `server` in seconds for `events`, which all of the crowd have heard. */
+export async function cpuOf(server, crowd, events, inFlight) {
+  // It may have gone to sleep while the others had their turns.
+  await crowd.publish((sent) => sent < 2, 1);
+  const before = cpuSeconds(server.pid);
+  await crowd.publish((sent) => sent < events, inFlight);
+  return cpuSeconds(server.pid) - before;
+}
+
+const fanOut = (size, settings) => ({
   id: `fan-out-${size}`,
-  title: `Fan-out, ${size.toLocaleString("en")} sockets`,
-  unit: "µs of CPU per delivery",
-  columns: LOADS.map(({ key, name }) => ({ key, name })),
+  title: `Fan-out, ${size.toLocaleString("en")} sockets: the server's CPU for each delivery`,
+  columns: LOADS.map(({ key, name }) => ({ key, name, unit: "µs" })),
   contenders: ["raw-js", "raw-js-insert", "raw-js-turns", "partyserver", "node", "node-recovery", "socketioxide", "ours-plain", "ours-batch", "ours-home", "ours-lobby"],
-  async run({ contenders, start, rounds, deliveries, say }) {
+  sockets: (contenders) => contenders * size,
+  ...settings,
+  async run({ contenders, start, rounds, deliveries, scale, say }) {
     const runners = [];
     for (const contender of contenders) {
+      say(`${contender.id} gets ${size} sockets`);
       const server = await start(contender);
-      runners.push({ server, crowd: await Crowd.join(contender, server, { size }) });
-      say(`${contender.id} is up with ${size} sockets`);
+      if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size }) });
     }
     return interleave({
       runners,
       rounds,
       say,
       async body({ server, crowd }) {
-        const figure = {};
+        const figures = {};
         for (const { key, inFlight } of LOADS) {
-          // It may have gone to sleep while the others had their turns.
-          await crowd.publish((sent) => sent < 2, 1);
-          const events = Math.ceil(deliveries[key] / size);
-          const before = cpuSeconds(server.pid);
-          await crowd.publish((sent) => sent < events, inFlight);
-          figure[key] = ((cpuSeconds(server.pid) - before) * 1e6) / (events * (size - 1));
+          const events = Math.ceil((deliveries[key] * scale) / size);
+          figures[key] = ((await cpuOf(server, crowd, events, inFlight)) * 1e6) / (events * (size - 1));
         }
-        return figure;
+        return figures;
       },
-    }).finally(() => runners.forEach(({ crowd }) => crowd.close()));
+    });
   },
 });
 
-export const fanOuts = [fanOut(100), fanOut(1000)];
+export const fanOuts = [
+  fanOut(100, {
+    full: { rounds: 5, deliveries: { one: 30_000, saturated: 90_000 }, seconds: 200 },
+    quick: { rounds: 2, deliveries: { one: 10_000, saturated: 30_000 }, seconds: 45 },
+  }),
+  fanOut(1000, { full: { rounds: 5, deliveries: { one: 30_000, saturated: 90_000 }, seconds: 260 }, quick: "it takes minutes" }),
+];

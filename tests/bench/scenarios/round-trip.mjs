@@ -1,46 +1,55 @@
-// One event at a time in an idle room, from sending it to its ack.
+// One event at a time, from a client that is alone in a room, to its ack.
 
 import { Crowd } from "../crowd.mjs";
-import { quantile } from "../measure.mjs";
+import { cpuSeconds, quantile } from "../measure.mjs";
 import { interleave } from "../rounds.mjs";
+
+/** The first may have to wake the object. */
+const WAKING = 5;
+
+const KINDS = [
+  { key: "ephemeral", name: "ephemeral event (`typing`)", trip: (crowd) => crowd.echo() },
+  { key: "stored", name: "stored event, where there is a log", trip: (crowd) => crowd.publish((sent) => sent < 1, 1) },
+];
 
 export const roundTrip = {
   id: "round-trip",
-  title: "Round trip in an idle room",
-  unit: "ms, p50 / p99",
-  columns: [
-    { key: "ephemeral", name: "ephemeral event, acked", parts: ["ephemeral50", "ephemeral99"] },
-    { key: "durable", name: "stored event, acked", parts: ["durable50", "durable99"] },
-  ],
+  title: "Round trip in an idle room, from an event to its ack: p50 / p99, the server's CPU for each",
+  columns: KINDS.flatMap(({ key, name }) => [
+    { key, name, unit: "ms", tail: `${key}99` },
+    { key: `${key}Cpu`, name: "CPU", unit: "µs" },
+  ]),
   contenders: ["raw-js", "raw-js-insert", "raw-js-turns", "partyserver", "node", "socketioxide", "ours-plain", "ours-home", "ours-lobby"],
-  async run({ contenders, start, rounds, trips, say }) {
+  sockets: (contenders) => contenders,
+  full: { rounds: 10, trips: 150, seconds: 60 },
+  quick: { rounds: 3, trips: 60, seconds: 10 },
+  async run({ contenders, start, rounds, trips, scale, say }) {
     const runners = [];
     for (const contender of contenders) {
       const server = await start(contender);
-      runners.push({ crowd: await Crowd.join(contender, server, { size: 1 }) });
+      if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size: 1 }) });
     }
     return interleave({
       runners,
       rounds,
       say,
-      async body({ crowd }) {
-        const figure = {};
-        for (const [key, trip] of [
-          ["ephemeral", () => crowd.echo()],
-          ["durable", () => crowd.publish((sent) => sent < 1, 1)],
-        ]) {
+      async body({ server, crowd }) {
+        const figures = {};
+        for (const { key, trip } of KINDS) {
+          for (let n = 0; n < WAKING; n++) await trip(crowd);
           const times = [];
-          for (let n = 0; n < trips + 5; n++) {
+          const before = cpuSeconds(server.pid);
+          for (let n = 0; n < trips * scale; n++) {
             const start = performance.now();
-            await trip();
-            // The first may have to wake it.
-            if (n >= 5) times.push(performance.now() - start);
+            await trip(crowd);
+            times.push(performance.now() - start);
           }
-          figure[`${key}50`] = quantile(times, 0.5);
-          figure[`${key}99`] = quantile(times, 0.99);
+          figures[`${key}Cpu`] = ((cpuSeconds(server.pid) - before) * 1e6) / times.length;
+          figures[key] = quantile(times, 0.5);
+          figures[`${key}99`] = quantile(times, 0.99);
         }
-        return figure;
+        return figures;
       },
-    }).finally(() => runners.forEach(({ crowd }) => crowd.close()));
+    });
   },
 };
