@@ -114,7 +114,7 @@ async function measure(scenario, settings, contenders, say) {
   };
   try {
     const results = await scenario.run({ ...settings, contenders, start, say });
-    const rows = results.map(({ contender: { id, name, gives }, rounds }) => ({ contender: id, name, gives, rounds }));
+    const rows = results.map(({ contender, rounds }) => ({ contender: contender.id, rounds }));
     return { result: { id: scenario.id, title: scenario.title, columns: scenario.columns, rounds: settings.rounds, smaller: settings.smaller, rows }, unavailable };
   } finally {
     await Promise.all(running.map((server) => server.stop()));
@@ -161,6 +161,7 @@ main(import.meta.url, async (args) => {
     machine: { cpu: cpus()[0].model, cores: cpus().length, memoryGb, kernel: release(), load },
     versions: versions(),
     names: Object.fromEntries(CONTENDERS.map(({ id, name }) => [id, name])),
+    gives: Object.fromEntries(CONTENDERS.map(({ id, gives }) => [id, gives])),
     scenarios: done,
     goals: judge(done),
     skipped,

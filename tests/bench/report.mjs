@@ -10,16 +10,21 @@ const table = (head, rows) => [`| ${head.join(" | ")} |`, `|${"---|".repeat(head
 
 const middle = (row, key) => median(row.rounds.map((figures) => figures[key]));
 
-function scenarioTable({ title, columns, rows, rounds, smaller }) {
-  const [base] = rows;
-  const cell = (row, { key, unit = "", tail, ratio: hasRatio = true }) => {
-    if (row.rounds.some((figures) => figures[key] === undefined)) return "–";
+function scenarioTable({ title, columns, rows, rounds, smaller }, names) {
+  const cell = (row, { key, unit = "", tail, against }) => {
+    if (row.rounds[0][key] === undefined) return "–";
     const value = `${number(middle(row, key))}${tail ? ` / ${number(middle(row, tail))}` : ""}${unit && ` ${unit}`}`;
-    return hasRatio ? `${value} (${ratio(row, base, key).toFixed(2)} ×)` : value;
+    const base = rows.find(({ contender }) => contender === against);
+    return base ? `${value} (${ratio(row, base, key).toFixed(2)} ×)` : value;
   };
-  const lines = rows.map((row) => [row.name, row.gives, ...columns.map((column) => cell(row, column))]);
-  const medians = rounds > 1 ? ` Medians of ${rounds} interleaved rounds.` : "";
-  return `**${title}.**${medians} ×: against the first row.${smaller ? ` Quick: ${smaller}.` : ""}\n\n${table(["", "gives", ...columns.map(({ name }) => name)], lines)}`;
+  const bases = new Set(columns.map(({ against }) => against).filter((id) => rows.some(({ contender }) => contender === id)));
+  const notes = [
+    rounds > 1 && `Medians of ${rounds} interleaved rounds.`,
+    bases.size > 0 && `×: against ${[...bases].map((id) => names[id]).join("; ")}.`,
+    smaller && `Quick: ${smaller}.`,
+  ];
+  const lines = rows.map((row) => [names[row.contender], ...columns.map((column) => cell(row, column))]);
+  return `**${title}.** ${notes.filter(Boolean).join(" ")}\n\n${table(["", ...columns.map(({ name }) => name)], lines)}`;
 }
 
 function goalTable(goals, scenarios, names) {
@@ -36,7 +41,7 @@ function goalTable(goals, scenarios, names) {
 }
 
 /** The report of a run, from what `--json` writes. */
-export function markdown({ date, mode, machine, versions, names, scenarios, goals, skipped }) {
+export function markdown({ date, mode, machine, versions, names, gives, scenarios, goals, skipped }) {
   const { cpu, cores, memoryGb, kernel, load } = machine;
   const parts = [
     `${date.slice(0, 10)}, ${cores} × ${cpu}, ${memoryGb} GB, Linux ${kernel}, load ${load} before the run. ${Object.entries(versions)
@@ -45,7 +50,8 @@ export function markdown({ date, mode, machine, versions, names, scenarios, goal
     "Everything of Dialtone's was on in every configuration that was measured: durable first, order, dedupe by id, the ack after the commit, connection state recovery. " +
       "Every delivery and every ack was checked: each socket got each event once and in order.",
     goalTable(goals, scenarios, names),
-    ...scenarios.map(scenarioTable),
+    ...scenarios.map((scenario) => scenarioTable(scenario, names)),
+    `What they give. ${Object.entries(gives).filter(([id]) => scenarios.some(({ rows }) => rows.some(({ contender }) => contender === id))).map(([id, text]) => `${names[id]}: ${text}`).join(". ")}.`,
   ];
   if (skipped.length > 0) parts.push(`Not measured: ${skipped.map(({ what, why }) => `${what} (${why})`).join("; ")}.`);
   return parts.join("\n\n");

@@ -21,7 +21,7 @@ export async function cpuOf(server, crowd, events, inFlight) {
 const fanOut = (size, settings) => ({
   id: `fan-out-${size}`,
   title: `Fan-out, ${size.toLocaleString("en")} sockets: the server's CPU for each delivery`,
-  columns: LOADS.map(({ key, name }) => ({ key, name, unit: "µs" })),
+  columns: LOADS.map(({ key, name }) => ({ key, name, unit: "µs", against: "raw-js" })),
   contenders: ["raw-js", "raw-js-insert", "raw-js-turns", "partyserver", "node", "node-recovery", "socketioxide", "ours-plain", "ours-batch", "ours-home", "ours-lobby"],
   sockets: (contenders) => contenders * size,
   ...settings,

@@ -11,7 +11,7 @@ export const lobbies = {
   id: "lobbies",
   title: `Fan-out to ${SIZE} Socket.IO clients on 1, 2 and 8 lobbies: CPU for each delivery, requests between objects for each event`,
   columns: LOADS.flatMap(({ key, name }) => [
-    { key, name, unit: "µs" },
+    { key, name, unit: "µs", against: "ours-lobby" },
     { key: `${key}Hops`, name: `requests, ${name}` },
   ]),
   contenders: ["ours-home", "ours-lobby", "ours-lobbies-2", "ours-lobbies-8"],

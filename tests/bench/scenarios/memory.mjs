@@ -11,7 +11,7 @@ const SETTLE_MS = 2000;
 export const memory = {
   id: "memory",
   title: `Resident memory for each of ${SIZE.toLocaleString("en")} idle connections in one room`,
-  columns: [{ key: "kilobytes", name: "memory", unit: "KB" }],
+  columns: [{ key: "kilobytes", name: "memory", unit: "KB", against: "raw-js" }],
   contenders: ["raw-js", "partyserver", "node", "socketioxide", "ours-plain", "ours-home", "ours-lobby"],
   sockets: () => SIZE,
   full: { rounds: 1, seconds: 120 },

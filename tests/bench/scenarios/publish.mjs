@@ -10,8 +10,8 @@ export const publish = {
   id: "publish",
   title: `Events that one room takes and acknowledges in a second, ${IN_FLIGHT} in flight, one listener; the server's CPU for each`,
   columns: [
-    { key: "rate", name: "events", unit: "/s" },
-    { key: "cpu", name: "CPU", unit: "µs" },
+    { key: "rate", name: "events", unit: "/s", against: "raw-js-insert" },
+    { key: "cpu", name: "CPU", unit: "µs", against: "raw-js-insert" },
   ],
   contenders: ["raw-js", "raw-js-insert", "raw-js-turns", "node", "socketioxide", "ours-plain", "ours-batch", "ours-home", "ours-lobby"],
   sockets: (contenders) => contenders * 2,
