@@ -10,10 +10,12 @@ import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, totalmem } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { build } from "../tools/build.mjs";
 import { Complaint, main, node22, ROOT } from "../tools/tools.mjs";
 import { CONTENDERS } from "./contenders.mjs";
+import { Crowd } from "./crowd.mjs";
 import { judge } from "./goals.mjs";
 import { Unavailable } from "./launch.mjs";
 import { markdown } from "./report.mjs";
@@ -29,6 +31,8 @@ import { wake } from "./scenarios/wake.mjs";
 const SCENARIOS = [...fanOuts, lobbies, publish, roundTrip, wake, idle, memory, startUp];
 /** Files that are open besides the sockets. */
 const FEW_FILES = 300;
+/** What comes when all is heard is one too many; it is waited for so long. */
+const LATE_MS = 200;
 const README = join(ROOT, "README.md");
 const [BEGIN, END] = ["<!-- bench: written by `npm run bench -- --readme` -->", "<!-- /bench -->"];
 
@@ -114,9 +118,12 @@ async function measure(scenario, settings, contenders, say) {
   };
   try {
     const results = await scenario.run({ ...settings, contenders, start, say });
+    await sleep(LATE_MS);
+    if (Crowd.failed) throw Crowd.failed;
     const rows = results.map(({ contender, rounds }) => ({ contender: contender.id, rounds }));
     return { result: { id: scenario.id, title: scenario.title, columns: scenario.columns, rounds: settings.rounds, smaller: settings.smaller, rows }, unavailable };
   } finally {
+    Crowd.closeAll();
     await Promise.all(running.map((server) => server.stop()));
   }
 }

@@ -10,6 +10,14 @@ const SECRET = "a secret of the benchmark, of more than 32 bytes";
 /** The limit on events is for people, not for a load. All else is as it is by default. */
 const VARS = { JWT_SECRET: SECRET, RATE_EVENTS_PER_SECOND: 1_000_000, RATE_BURST: 1_000_000 };
 
+/** `make`, once for all scenarios. */
+const once = (make) => {
+  let made;
+  return () => (made ??= make());
+};
+const partyserver = once(() => bundled(source("partyserver.mjs")));
+const socketioxide = once(() => cargoBuilt(source("socketioxide"), "bench-socketioxide"));
+
 const source = (name) => join(ROOT, "tests/bench/contenders", name);
 
 /** A token for every room of the benchmark. */
@@ -83,7 +91,7 @@ export const CONTENDERS = [
     gives: "hibernates",
     ...raw,
     path: (room) => `/parties/rooms/${room}`,
-    launch: async () => launchWorker(await bundled(source("partyserver.mjs"))),
+    launch: async () => launchWorker(await partyserver()),
   },
   {
     id: "node",
@@ -105,7 +113,7 @@ export const CONTENDERS = [
     name: "socketioxide",
     gives: "order (on one thread)",
     ...stock,
-    launch: async () => launchNative(await cargoBuilt(source("socketioxide"), "bench-socketioxide")),
+    launch: async () => launchNative(await socketioxide()),
   },
   { id: "ours-plain", name: "Dialtone, plain WebSocket", ...oursPlain, path: (room, n) => `/rooms/${room}?token=${person(n)}` },
   { id: "ours-batch", name: "Dialtone, plain WebSocket, `?batch=1`", ...oursPlain, path: (room, n) => `/rooms/${room}?batch=1&token=${person(n)}` },

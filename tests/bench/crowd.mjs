@@ -58,27 +58,36 @@ class Client {
 }
 
 export class Crowd {
+  /** The first failure of any crowd, for those that come when nobody waits any more. */
+  static failed;
+  static #open = new Set();
   delivered = 0;
   check = () => {};
   #clients = [];
   #published = 0;
   #failure = Promise.withResolvers();
   #closed = false;
+  #stallMs = STALL_MS;
 
   constructor(contender, server, room) {
     Object.assign(this, { contender, server, room });
     this.#failure.promise.catch(() => {});
+    Crowd.#open.add(this);
+  }
+
+  static closeAll() {
+    for (const crowd of Crowd.#open) crowd.close();
   }
 
   /** `size` clients in `room`; the first of them is who publishes. */
-  static async join(contender, server, { room = "bench:1", size, joining = () => {} }) {
+  static async join(contender, server, { room = "bench:1", size, stallMs = STALL_MS }) {
     const crowd = new Crowd(contender, server, room);
+    crowd.#stallMs = stallMs;
     while (crowd.#clients.length < size) {
       const count = Math.min(CONNECTING_AT_ONCE, size - crowd.#clients.length);
       const clients = Array.from({ length: count }, (_, n) => new Client(crowd, crowd.#clients.length + n));
       crowd.#clients.push(...clients);
       await crowd.#progress(Promise.all(clients.map(({ joined }) => joined)), () => `all ${size} sockets to get in`);
-      joining(crowd.#clients.length);
     }
     return crowd;
   }
@@ -88,7 +97,9 @@ export class Crowd {
   }
 
   fail(error) {
-    if (!this.#closed) this.#failure.reject(error);
+    if (this.#closed) return;
+    Crowd.failed ??= error;
+    this.#failure.reject(error);
   }
 
   /**
@@ -135,6 +146,7 @@ export class Crowd {
 
   close() {
     this.#closed = true;
+    Crowd.#open.delete(this);
     for (const { socket } of this.#clients) socket.terminate();
   }
 
@@ -142,7 +154,7 @@ export class Crowd {
   async #progress(promise, what) {
     let timer;
     const stalled = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`${this.contender.id}: waited in vain for ${what()}`)), STALL_MS);
+      timer = setTimeout(() => reject(new Error(`${this.contender.id}: waited in vain for ${what()}`)), this.#stallMs);
     });
     try {
       return await Promise.race([promise, stalled, this.#failure.promise]);

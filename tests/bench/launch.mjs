@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -93,11 +93,13 @@ export async function bundled(module) {
 /** The release binary of the Cargo package in `dir`. Built when it is not there; throws `Unavailable` where that fails. */
 export async function cargoBuilt(dir, name) {
   const args = ["build", "--release", "--locked", "--manifest-path", join(dir, "Cargo.toml"), "--target-dir", join(BUILT, name)];
+  const binary = join(BUILT, name, "release", name);
   await withLock(join(BUILT, name), console.error, async () => {
+    if (!existsSync(binary)) console.error(`bench: building ${name} (a minute or two, once)…`);
     const { code, stderr } = await run("cargo", args, { stdio: ["ignore", 2, "pipe"], allowFailure: true });
     if (code !== 0) throw new Unavailable(`${name} could not be built: ${stderr.trim().split("\n").at(-1)}`);
   });
-  return join(BUILT, name, "release", name);
+  return binary;
 }
 
 /** A script that prints its port, on our Node. */

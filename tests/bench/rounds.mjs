@@ -1,20 +1,28 @@
 // Interleaved rounds: each contender has its turn in each round, so that what the machine does besides hits all alike.
 
+const BETWEEN_LINES_MS = 5000;
+
 /**
  * Runs `body(runner, round)` for each of `runners`, `rounds` times, and once before that to warm up JITs and caches if
  * `warmsUp`. Resolves with `{contender, rounds: [figures]}` of each; one whose body gives nothing is left out.
  */
 export async function interleave({ runners, rounds, warmsUp = true, say, body }) {
   const results = runners.map(({ contender }) => ({ contender, rounds: [] }));
-  const all = rounds + (warmsUp ? 1 : 0);
+  const first = warmsUp ? 0 : 1;
+  const steps = (rounds + 1 - first) * runners.length;
   const start = performance.now();
-  for (let done = 0; done < all; done++) {
-    const isWarmUp = warmsUp && done === 0;
+  let [done, said] = [0, -Infinity];
+  for (let round = first; round <= rounds; round++) {
     for (const [index, runner] of runners.entries()) {
-      const left = done ? `, ${Math.ceil(((performance.now() - start) / (done + index / runners.length)) * (all - done - index / runners.length) / 1000)} s to go` : "";
-      say(`${isWarmUp ? "warming up" : `round ${done + (warmsUp ? 0 : 1)} of ${rounds}`}, ${runner.contender.id}${left}`);
-      const figures = await body(runner, done);
-      if (figures && !isWarmUp) results[index].rounds.push(figures);
+      const now = performance.now();
+      if (index === 0 || now - said > BETWEEN_LINES_MS) {
+        const left = done > 0 ? `, ${Math.ceil(((now - start) / done / 1000) * (steps - done))} s to go` : "";
+        say(`${round === 0 ? "warming up" : `round ${round} of ${rounds}`}, ${runner.contender.id}${left}`);
+        said = now;
+      }
+      const figures = await body(runner, round);
+      if (figures && round > 0) results[index].rounds.push(figures);
+      done++;
     }
   }
   return results.filter((result) => result.rounds.length > 0);

@@ -48,23 +48,40 @@ async fn tell(socket: &SocketRef, room: String, event: String, data: &impl Seria
 }
 
 fn connected(socket: SocketRef) {
-    socket.on("join", async |socket: SocketRef, Data::<String>(room), ack: AckSender| {
-        socket.join(room);
-        acknowledge(ack);
-    });
-    socket.on("send", async |socket: SocketRef, Data::<Send>(Send { room, event, data }), ack: AckSender| {
-        tell(&socket, room, event, &data).await;
-        acknowledge(ack);
-    });
-    socket.on("typing", async |socket: SocketRef, Data::<Typing>(typing), ack: AckSender| {
-        tell(&socket, typing.room.clone(), "user_typing".to_owned(), &typing).await;
-        acknowledge(ack);
-    });
+    socket.on(
+        "join",
+        async |socket: SocketRef, Data::<String>(room), ack: AckSender| {
+            socket.join(room);
+            acknowledge(ack);
+        },
+    );
+    socket.on(
+        "send",
+        async |socket: SocketRef, Data::<Send>(Send { room, event, data }), ack: AckSender| {
+            tell(&socket, room, event, &data).await;
+            acknowledge(ack);
+        },
+    );
+    socket.on(
+        "typing",
+        async |socket: SocketRef, Data::<Typing>(typing), ack: AckSender| {
+            tell(
+                &socket,
+                typing.room.clone(),
+                "user_typing".to_owned(),
+                &typing,
+            )
+            .await;
+            acknowledge(ack);
+        },
+    );
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let (layer, io) = SocketIo::builder().max_buffer_size(MAX_WAITING_FRAMES).build_layer();
+    let (layer, io) = SocketIo::builder()
+        .max_buffer_size(MAX_WAITING_FRAMES)
+        .build_layer();
     io.ns("/", async |socket: SocketRef| connected(socket));
     let app = Router::new().fallback(get(async || "ok")).layer(layer);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
