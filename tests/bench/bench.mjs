@@ -18,6 +18,7 @@ import { CONTENDERS } from "./contenders.mjs";
 import { Crowd } from "./crowd.mjs";
 import { judge } from "./goals.mjs";
 import { Unavailable } from "./launch.mjs";
+import { median } from "./measure.mjs";
 import { markdown } from "./report.mjs";
 import { fanOuts } from "./scenarios/fan-out.mjs";
 import { idle } from "./scenarios/idle.mjs";
@@ -101,6 +102,8 @@ function versions() {
 
 const minutes = (seconds) => (seconds < 90 ? `${Math.ceil(seconds / 5) * 5} s` : `${Math.ceil(seconds / 60)} min`);
 
+const medians = (rounds) => Object.fromEntries(Object.keys(rounds[0]).map((key) => [key, median(rounds.map((figures) => figures[key]))]));
+
 /** One scenario: starts what it needs, runs it, stops everything. */
 async function measure(scenario, settings, contenders, say) {
   const running = [];
@@ -120,7 +123,7 @@ async function measure(scenario, settings, contenders, say) {
     const results = await scenario.run({ ...settings, contenders, start, say });
     await sleep(LATE_MS);
     if (Crowd.failed) throw Crowd.failed;
-    const rows = results.map(({ contender, rounds }) => ({ contender: contender.id, rounds }));
+    const rows = results.map(({ contender, rounds }) => ({ contender: contender.id, medians: medians(rounds), rounds }));
     return { result: { id: scenario.id, title: scenario.title, columns: scenario.columns, rounds: settings.rounds, smaller: settings.smaller, rows }, unavailable };
   } finally {
     Crowd.closeAll();

@@ -42,8 +42,8 @@ export const plain = ({ greets }) => ({
 
 function plainLine(client, data, at, end) {
   if (data[at + 2] === A) {
-    const { ack, error } = JSON.parse(data.toString("latin1", at, end));
-    if (error) client.refused(JSON.stringify(error));
+    const { ack, error, duplicate } = JSON.parse(data.toString("latin1", at, end));
+    if (error || duplicate) client.refused(data.toString("utf8", at, end));
     else client.ack(Number(ack));
   } else if (data[at + 2] !== E || data[at + 3] === R) client.refused(data.toString("utf8", at, end));
   else if (data[at + PLAIN_NAME] === N) client.event(numberAt(data, at + PLAIN_NUMBER));
@@ -64,7 +64,7 @@ export const socketIo = ({ recovers }) => ({
       // connected, presence_…, user_typing
       if (name === C || name === P || name === U) return;
     } else if (data[0] === FOUR && data[1] === THREE) {
-      if (!data.includes('{"ok":true')) return client.refused(data.toString());
+      if (!data.includes('{"ok":true') || data.includes('"duplicate":true')) return client.refused(data.toString());
       const id = numberAt(data, 2);
       return id === 0 ? client.ready() : client.ack(id);
     } else if (data[0] === FOUR && data[1] === ZERO) {

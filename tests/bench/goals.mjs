@@ -39,7 +39,7 @@ export function judge(scenarios) {
       const base = rows.find(({ contender }) => contender === against);
       for (const row of rows.filter(({ contender }) => of.includes(contender))) {
         if (against && !base) continue;
-        const value = against ? ratio(row, base, key) : median(row.rounds.map((figures) => figures[key]));
+        const value = against ? ratio(row, base, key) : row.medians[key];
         measured.push({ scenario: id, contender: row.contender, value, met: most === undefined ? value >= least : value <= most });
       }
     }

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 
 const NANOSECONDS = 1e9;
 
-/** Seconds of CPU that the process's threads have used so far, in nanoseconds' resolution. */
+/** Seconds of CPU that the process's threads have used so far, in nanoseconds' resolution; /proc/PID/stat counts in 10 ms. */
 export function cpuSeconds(pid) {
   let total = 0;
   for (const thread of readdirSync(`/proc/${pid}/task`)) {

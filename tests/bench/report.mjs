@@ -1,19 +1,16 @@
 // What was measured, as Markdown.
 
 import { ratio } from "./goals.mjs";
-import { median } from "./measure.mjs";
 
 /** Two digits and more, never more than a measurement has. */
 const number = (value) => (value >= 100 ? Math.round(value).toLocaleString("en") : value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
 const table = (head, rows) => [`| ${head.join(" | ")} |`, `|${"---|".repeat(head.length)}`, ...rows.map((cells) => `| ${cells.join(" | ")} |`)].join("\n");
 
-const middle = (row, key) => median(row.rounds.map((figures) => figures[key]));
-
 function scenarioTable({ title, columns, rows, rounds, smaller }, names) {
   const cell = (row, { key, unit = "", tail, against }) => {
-    if (row.rounds[0][key] === undefined) return "–";
-    const value = `${number(middle(row, key))}${tail ? ` / ${number(middle(row, tail))}` : ""}${unit && ` ${unit}`}`;
+    if (row.medians[key] === undefined) return "–";
+    const value = `${number(row.medians[key])}${tail ? ` / ${number(row.medians[tail])}` : ""}${unit && ` ${unit}`}`;
     const base = rows.find(({ contender }) => contender === against);
     return base ? `${value} (${ratio(row, base, key).toFixed(2)} ×)` : value;
   };
