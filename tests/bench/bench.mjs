@@ -156,28 +156,26 @@ main(import.meta.url, async (args) => {
   for (const { scenario, taking, settings } of plan) checkOpenFiles(scenario, taking.length, settings);
   await build({ log: console.error });
 
+  const about = {
+    date: new Date().toISOString(),
+    mode,
+    machine: { cpu: cpus()[0].model, cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30), kernel: release(), load },
+    versions: versions(),
+    names: Object.fromEntries(CONTENDERS.map(({ id, name }) => [id, name])),
+    gives: Object.fromEntries(CONTENDERS.map(({ id, gives }) => [id, gives])),
+  };
   const done = [];
+  const report = () => ({ ...about, scenarios: done, goals: judge(done), skipped });
   for (const [index, { scenario, taking, settings }] of plan.entries()) {
     const left = plan.slice(index).reduce((sum, { settings }) => sum + settings.seconds, 0);
     console.error(`bench: ${scenario.id} (${index + 1} of ${plan.length}), about ${minutes(left)} to go in all`);
     const { result, unavailable } = await measure(scenario, settings, taking, (text) => console.error(`bench: ${scenario.id}: ${text}`));
     done.push(result);
     skipped.push(...unavailable);
+    // Each time: what a later scenario may fail of is not worth what was measured.
+    if (json) writeFileSync(json, `${JSON.stringify(report(), null, 1)}\n`);
   }
-  const memoryGb = Math.round(totalmem() / 2 ** 30);
-  const report = {
-    date: new Date().toISOString(),
-    mode,
-    machine: { cpu: cpus()[0].model, cores: cpus().length, memoryGb, kernel: release(), load },
-    versions: versions(),
-    names: Object.fromEntries(CONTENDERS.map(({ id, name }) => [id, name])),
-    gives: Object.fromEntries(CONTENDERS.map(({ id, gives }) => [id, gives])),
-    scenarios: done,
-    goals: judge(done),
-    skipped,
-  };
-  const text = markdown(report);
+  const text = markdown(report());
   console.log(text);
-  if (json) writeFileSync(json, `${JSON.stringify(report, null, 1)}\n`);
   if (readme) rewriteReadme(text);
 });
