@@ -43,7 +43,7 @@ const NAMES = {
   variables: [25, () => all(rust("core/src/config.rs"), /vars\s*\.\w+\(\s*"([A-Z_]+)"/g)],
   codes: [20, () => all(rust("core/src/error.rs"), /=> \("(\w+)", \d{3},/g)],
   events: [50, eventNames],
-  commands: [10, () => Object.keys(JSON.parse(read("package.json")).scripts).map((name) => (/^(start|test)$/.test(name) ? `npm ${name}` : `npm run ${name}`))],
+  commands: [9, () => Object.keys(JSON.parse(read("package.json")).scripts).map((name) => (/^(start|test)$/.test(name) ? `npm ${name}` : `npm run ${name}`))],
 };
 
 /** What a namespace or a kind matches on, emits, or has in a list or a constant, a payload's words too; and what no client may send. */

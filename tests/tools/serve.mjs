@@ -76,7 +76,7 @@ export function guarded(child, signal, dir = "") {
 }
 
 /** Everything that workerd reads is copied, but the page's files: a build while it runs changes nothing under it. */
-function writeConfig({ dir, port, persist, vars, buildDir, publicDir }) {
+export function writeConfig({ dir, port, persist, vars, buildDir, publicDir }) {
   const storageDir = persist ? resolve(persist) : join(dir, "storage");
   mkdirSync(storageDir, { recursive: true });
   for (const name of ["index.js", "index_bg.wasm"]) copyFileSync(join(ROOT, buildDir, name), join(dir, name));

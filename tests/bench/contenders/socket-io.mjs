@@ -1,10 +1,14 @@
-// Node's socket.io with the three events that the benchmarks send; no log, no tokens. `node socket-io.mjs PORT`
+// Node's socket.io with the events that the scenarios send. `node socket-io.mjs RECOVERY`; prints its port.
+//
+// Guarantees: order on one connection. RECOVERY=1: connection state recovery, from this process's memory. No log, no dedupe,
+// an ack says that the server has it in memory; no tokens, no limits.
 
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
-const http = createServer();
-new Server(http).on("connection", (socket) => {
+const recovery = process.argv[2];
+const http = createServer((_, response) => response.end("ok"));
+new Server(http, recovery === "1" ? { connectionStateRecovery: { maxDisconnectionDuration: 120_000 } } : {}).on("connection", (socket) => {
   socket.on("join", (room, ack) => {
     socket.join(room);
     ack({ ok: true });
@@ -13,10 +17,9 @@ new Server(http).on("connection", (socket) => {
     socket.to(room).emit(event, data);
     ack({ ok: true });
   });
-  socket.on("test", (...args) => {
-    const ack = args.pop();
-    socket.emit("test", ...args);
+  socket.on("typing", ({ room, isTyping }, ack) => {
+    socket.to(room).emit("user_typing", { room, isTyping });
     ack({ ok: true });
   });
 });
-http.listen(Number(process.argv[2]), "127.0.0.1", () => console.log("listening"));
+http.listen(0, "127.0.0.1", () => console.log(http.address().port));
