@@ -124,7 +124,7 @@ async function measure(scenario, settings, contenders, say) {
     await sleep(LATE_MS);
     if (Crowd.failed) throw Crowd.failed;
     const rows = results.map(({ contender, rounds }) => ({ contender: contender.id, medians: medians(rounds), rounds }));
-    return { result: { id: scenario.id, title: scenario.title, columns: scenario.columns, rounds: settings.rounds, smaller: settings.smaller, rows }, unavailable };
+    return { result: { id: scenario.id, title: scenario.title, columns: scenario.columns, smaller: settings.smaller, rows }, unavailable };
   } finally {
     Crowd.closeAll();
     await Promise.all(running.map((server) => server.stop()));

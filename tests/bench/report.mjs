@@ -7,7 +7,8 @@ const number = (value) => (value >= 100 ? Math.round(value).toLocaleString("en")
 
 const table = (head, rows) => [`| ${head.join(" | ")} |`, `|${"---|".repeat(head.length)}`, ...rows.map((cells) => `| ${cells.join(" | ")} |`)].join("\n");
 
-function scenarioTable({ title, columns, rows, rounds, smaller }, names) {
+function scenarioTable({ title, columns, rows, smaller }, names) {
+  const rounds = Math.max(...rows.map((row) => row.rounds.length));
   const cell = (row, { key, unit = "", tail, against }) => {
     if (row.medians[key] === undefined) return "–";
     const value = `${number(row.medians[key])}${tail ? ` / ${number(row.medians[tail])}` : ""}${unit && ` ${unit}`}`;
@@ -37,6 +38,13 @@ function goalTable(goals, scenarios, names) {
   return table(["goal", "", "measured", ""], rows);
 }
 
+/** Those that give the same, together. */
+function guarantees(scenarios, names, gives) {
+  const measured = new Set(scenarios.flatMap(({ rows }) => rows.map(({ contender }) => contender)));
+  const groups = Map.groupBy([...measured], (contender) => gives[contender]);
+  return [...groups].map(([text, those]) => `${those.map((contender) => names[contender]).join("; ")}: ${text}.`).join(" ");
+}
+
 /** The report of a run, from what `--json` writes. */
 export function markdown({ date, mode, machine, versions, names, gives, scenarios, goals, skipped }) {
   const { cpu, cores, memoryGb, kernel, load } = machine;
@@ -48,7 +56,7 @@ export function markdown({ date, mode, machine, versions, names, gives, scenario
       "Every delivery and every ack was checked: each socket got each event once and in order.",
     goalTable(goals, scenarios, names),
     ...scenarios.map((scenario) => scenarioTable(scenario, names)),
-    `What they give. ${Object.entries(gives).filter(([id]) => scenarios.some(({ rows }) => rows.some(({ contender }) => contender === id))).map(([id, text]) => `${names[id]}: ${text}`).join(". ")}.`,
+    `What they give. ${guarantees(scenarios, names, gives)}`,
   ];
   if (skipped.length > 0) parts.push(`Not measured: ${skipped.map(({ what, why }) => `${what} (${why})`).join("; ")}.`);
   return parts.join("\n\n");
