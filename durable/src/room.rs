@@ -37,9 +37,6 @@ use crate::{
     storage::{ObjectSql, describe},
 };
 
-/// After so long without a turn the next input does not wait for others.
-const QUIET_MS: u64 = 5;
-
 /// A room.
 #[durable_object(fetch)]
 pub struct Room {
@@ -189,9 +186,7 @@ struct Shell {
     waiting: RefCell<HashMap<RequestId, oneshot::Sender<Answer>>>,
     last_request: Cell<u64>,
     turn_is_due: Cell<bool>,
-    /// When the last one began, in ms since 1970.
-    last_turn: Cell<u64>,
-    /// It had several inputs.
+    /// The last turn had several inputs.
     is_busy: Cell<bool>,
     is_turning: Cell<bool>,
     timer: RefCell<JsValue>,
@@ -215,6 +210,7 @@ impl Shell {
             };
             Self {
                 on_turn: callback(|shell| {
+                    shell.turn_is_due.set(false);
                     shell.turn();
                 }),
                 on_timer: callback(|shell| {
@@ -230,7 +226,6 @@ impl Shell {
                 waiting: RefCell::default(),
                 last_request: Cell::default(),
                 turn_is_due: Cell::default(),
-                last_turn: Cell::default(),
                 is_busy: Cell::default(),
                 is_turning: Cell::default(),
                 timer: RefCell::new(JsValue::UNDEFINED),
@@ -238,19 +233,16 @@ impl Shell {
         })
     }
 
-    /// An input. Where nothing has happened for a while, and then but one thing, it is a turn of its own,
-    /// at once; else the turn comes as soon as the event loop is free, with all that has come by then.
+    /// An input. What comes before the event loop is free again is one turn. The first of it does not
+    /// wait, unless the last turn was of several: where little goes on, nothing waits.
     fn push(self: &Rc<Self>, input: Input) {
         self.inbox.borrow_mut().push(input);
         if self.turn_is_due.replace(true) {
             return;
         }
-        let quiet_from = self.last_turn.get().saturating_add(QUIET_MS);
-        let is_quiet = quiet_from <= Date::now().as_millis();
-        if is_quiet && !self.is_busy.get() && !self.is_turning.get() {
+        set_timeout(&self.on_turn, 0.0);
+        if !self.is_busy.get() && !self.is_turning.get() {
             self.turn();
-        } else {
-            set_timeout(&self.on_turn, 0.0);
         }
     }
 
@@ -284,8 +276,6 @@ impl Shell {
 
     /// One turn: all that waits. False if any of it failed.
     fn turn(self: &Rc<Self>) -> bool {
-        self.turn_is_due.set(false);
-        self.last_turn.set(Date::now().as_millis());
         // What its outputs push has a turn of its own, after this one.
         self.is_turning.set(true);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
