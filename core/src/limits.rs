@@ -125,8 +125,8 @@ pub const LINK_RETRY_MS: u64 = 100;
 /// The longest wait between two tries over a link; a timer, so at most [`MAX_TIMER_MS`].
 pub const LINK_MAX_RETRY_MS: u64 = 10_000;
 /// A lobby that was told something with an answer says within this time that it has it, or is told the
-/// newest offset once more.
-pub const LINK_CONFIRM_MS: u64 = 5_000;
+/// newest offset once more. While it waits the room cannot sleep, which costs more than that request.
+pub const LINK_CONFIRM_MS: u64 = 250;
 /// A socket's join, or an event with an id, is tried over a link for so long before its sender is
 /// told that it failed.
 pub const LINK_GIVE_UP_MS: u64 = 15_000;
