@@ -106,8 +106,8 @@ pub fn insert_all(
 ) -> Result<(), StorageError> {
     let columns = columns.max(1);
     let at_once = MAX_SQL_PARAMETERS.div_euclid(columns).max(1);
-    let marks = format!("({})", vec!["?"; columns].join(", "));
     for rows in rows.chunks(at_once.saturating_mul(columns)) {
+        let marks = format!("({})", vec!["?"; columns].join(", "));
         let marks = vec![marks.as_str(); rows.len().div_euclid(columns)].join(", ");
         sql.run(&format!("{insert}{marks}"), rows)?;
     }

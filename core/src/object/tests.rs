@@ -648,6 +648,34 @@ fn history_pages_both_ways() {
 }
 
 #[test]
+fn a_turn_reads_what_it_has_published_and_prunes_all_the_same() {
+    let mut shell = Shell::with("demo:1", &[("HISTORY_MAX_MESSAGES", "3")]);
+    let a = shell.join("a");
+    for n in 1..=7_u64 {
+        shell.requests += 1;
+        let request = RequestId(shell.requests);
+        let history = Request::History {
+            caller: caller("b"),
+            after: None,
+            before: None,
+            limit: 9,
+        };
+        let body = Box::new(history);
+        let event = text(a, json!({"event": "x", "data": n}));
+        shell
+            .turn(vec![event, Input::Request { request, body }])
+            .unwrap();
+        let page: Json = serde_json::from_str(shell.replies[&request].as_ref().unwrap()).unwrap();
+        let messages = page["messages"].as_array().unwrap();
+        assert_eq!(messages.last().unwrap()["data"], n);
+        let kept = shell.disk.sql.run("SELECT COUNT(*) FROM log", &[]).unwrap();
+        // Seven are one past the slack.
+        let left = if n == 7 { 3 } else { n };
+        assert_eq!(kept[0].unsigned(0, "count").unwrap(), left, "{n}");
+    }
+}
+
+#[test]
 fn what_is_too_old_is_pruned_but_the_newest_and_young_keys_stay() {
     let mut shell = Shell::with("demo:1", &[("HISTORY_MAX_AGE_DAYS", "2")]);
     let a = shell.join("a");

@@ -163,9 +163,6 @@ impl Log {
     /// The end of a turn.
     pub fn commit(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
         self.keys.clear();
-        if self.rows.get_mut().is_empty() {
-            return Ok(());
-        }
         self.write(sql)?;
         self.prune_by_count(sql, now)
     }
