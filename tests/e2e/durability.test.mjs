@@ -220,14 +220,14 @@ test("what a kill -9 kept from the line's and the assignee's rooms reaches them 
   let missing;
   for (let attempt = 1; ; attempt++) {
     const posts = Array.from({ length: 40 }, (_, n) => inbound(current, { From: `+1555030${String(n).padStart(4, "0")}` }).catch(() => {}));
-    await sleep(20 * attempt + Math.random() * 20);
+    await sleep(20 + Math.random() * 400);
     await crash(current);
     await Promise.all(posts);
     const copies = Map.groupBy(storedSids(persist), (sid) => sid);
     expected = [...copies.keys()].sort();
     missing = expected.filter((sid) => copies.get(sid).length < 3);
-    if (missing.length >= 5) break;
-    assert.ok(attempt < 15, "no kill came between a commit and its delivery");
+    if (missing.length >= 3) break;
+    assert.ok(attempt < 60, "no kill came between a commit and its delivery");
     current = await again();
   }
   t.diagnostic(`${missing.length} of ${expected.length} were not passed on when the server was killed`);

@@ -151,8 +151,8 @@ impl Links {
     }
 
     /// `object` has come to `at`, and is being answered: what it would be told by a push can go with the
-    /// answer. None where a push is under way, where one must be (it is `settled` that nobody waits for
-    /// it, and no notice is of those that must arrive), and where there is nothing to tell.
+    /// answer. None where a push is under way, where one must be (it is not `settled` that nobody waits
+    /// for it, or a notice has no offset to keep it in its place), and where there is nothing to tell.
     ///
     /// An answer may be lost without the room's knowing of it, so the lobby is to say that it has come so
     /// far, with its next request; else it is told the newest offset after [`LINK_CONFIRM_MS`].
@@ -173,7 +173,7 @@ impl Links {
         }
         let may = settled
             && link.due().is_some_and(|due| due <= now)
-            && !link.pending.iter().any(|notice| notice.must_arrive());
+            && link.pending.iter().all(|notice| notice.has_place());
         let told = may.then(|| {
             (link.lacks, link.waiting) = (None, None);
             link.unsure = Some(head);

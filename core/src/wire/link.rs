@@ -9,8 +9,8 @@
 //!
 //! Each direction has one request under way at most, so what it carries is in order. The notices of the
 //! turn in which a room answers a lobby come with the answer, where no push is under way: a message
-//! then takes one request for each lobby, its sender's among them. They may overtake or be overtaken by a
-//! push; the offsets tell.
+//! then takes one request for each lobby, its sender's among them. Answers and pushes may overtake each
+//! other, so an answer brings publications alone: their offsets tell.
 
 use std::rc::Rc;
 
@@ -270,6 +270,14 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Whether an offset says where it belongs, so that it need not come in order.
+    pub const fn has_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Publication(_) | Self::Latest(..) | Self::Head(_)
+        )
+    }
+
     /// Whether it must arrive even when it is late.
     pub const fn must_arrive(&self) -> bool {
         matches!(self, Self::Expel { .. } | Self::Disconnect { .. })
