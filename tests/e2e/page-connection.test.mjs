@@ -11,6 +11,16 @@ const postsOf = (api, line) => api.posts(line).map(({ form }) => form.Body);
 const waits = (page, text) => messageSays(page, text, /waiting/i);
 const waitsNoMore = (page) => eventually("nothing waits", async () => !/waiting/i.test(await said(log(page))), PATIENCE_MS);
 
+/** Each try to connect from here on. What a connection that is closing still has to say is none: it has a session's id. */
+function recordTries(page) {
+  const tries = [];
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.pathname === "/socket.io/" && !url.searchParams.has("sid")) tries.push(request.url());
+  });
+  return tries;
+}
+
 /** Each text that the status had from here on, with its time. */
 async function recordStatus(page) {
   await page.evaluate(() => {
@@ -215,8 +225,7 @@ describe("the connection", { concurrency: 4 }, () => {
     await receive(server, line, contact, "Hello?");
     const page = await open(server);
     page.excused = /status of 401/;
-    const tries = [];
-    page.on("request", (request) => request.url().includes("/socket.io/") && tries.push(Date.now()));
+    const tries = recordTries(page);
     await signIn(page, { ...ann, exp: Math.floor(Date.now() / 1000) + 5 });
     await openConversation(page, contact);
     await messageField(page).fill("Half a thought");
@@ -243,8 +252,7 @@ describe("the connection", { concurrency: 4 }, () => {
     for (const refused of [token({ sub: "ann", exp: 1 }), token({ sub: "ann" }, { secret: "another-secret-of-more-than-32-bytes-here" }), "not a token"]) {
       const page = await open(server);
       page.excused = /Failed to load resource/; // Chromium's console tells of a 401
-      const tries = [];
-      page.on("request", (request) => request.url().includes("/socket.io/") && tries.push(request.url()));
+      const tries = recordTries(page);
       assert.match(await statusText(page), /^offline/);
       await signIn(page, refused, { wanted: /^session expired/ });
       const before = tries.length;
@@ -279,8 +287,7 @@ describe("the connection", { concurrency: 4 }, () => {
     const server = await serve(t);
     const page = await open(server);
     await signIn(page, { sub: "ann", name: "Ann Archer", rooms: ["demo:*"] }, { room: "demo:lobby" });
-    const tries = [];
-    page.on("request", (request) => request.url().includes("/socket.io/") && tries.push(request.url()));
+    const tries = recordTries(page);
     await call(server, "DELETE", "/rooms/user:ann/connections?user=ann", { as: ADMIN });
     await status(page, /^(offline|session expired)/);
     tries.length = 0;
