@@ -28,13 +28,7 @@ fn publish(c: &mut Criterion) {
             for socket_io in [false, true] {
                 let kind = if socket_io { "socket.io" } else { "plain" };
                 c.bench_function(&format!("publish {events} to {sockets} {kind}"), |b| {
-                    let mut world = World::new("demo:1");
-                    if socket_io {
-                        let ids = world.socket_io(0..sockets);
-                        world.join(&ids, "demo:1");
-                    } else {
-                        world.plain(0..sockets);
-                    }
+                    let mut world = World::home(sockets, socket_io);
                     let inputs = world.publishes(events);
                     b.iter(|| measured(|| world.turn(&inputs)));
                 });
@@ -53,9 +47,7 @@ fn pushed(c: &mut Criterion) {
     ] {
         let name = format!("push {events} to {joined} of {sockets} in a lobby");
         c.bench_function(&name, |b| {
-            let mut world = World::new("lobby:0");
-            let ids = world.socket_io(0..sockets);
-            world.join(&ids[..joined], "demo:1");
+            let mut world = World::lobby(sockets, joined);
             let offset = Cell::new(0);
             let next = || -> [Input; 1] {
                 let after = offset.get();
@@ -84,9 +76,7 @@ fn asleep(is_lobby: bool) -> (World, Vec<Input>) {
         let news = world.publishes(1);
         return (world, news);
     }
-    let mut world = World::new("lobby:0");
-    let first = world.socket_io(0..1);
-    world.join(&first, "demo:1");
+    let mut world = World::lobby(1, 1);
     for n in 0..1_000 {
         world.turn(&[push("demo:1", n, 1)]);
     }

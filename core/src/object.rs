@@ -41,7 +41,7 @@ use crate::{
     names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
-    wire::{Access, Audience, Op, Request},
+    wire::{Access, Audience},
 };
 
 /// What all objects of an isolate share: the configuration, read once.
@@ -259,45 +259,29 @@ impl Object {
         std::mem::take(&mut self.stats)
     }
 
-    /// Which keys the turn's events seem to have: one query for them all is cheaper than one each, and
-    /// a wrong guess costs little.
+    /// Looks up the keys that the turn's events seem to have: one query for them all is cheaper than one
+    /// each, and a wrong guess costs little.
     fn expect(&mut self, sql: &dyn Sql, inputs: &[Input]) -> Result<(), StorageError> {
-        let mut keys = Vec::new();
-        let mut expect = |user: &UserId, id: &str| {
-            keys.push(room::Dedupe::Client {
-                user: user.clone(),
-                id: id.to_owned(),
-            });
-        };
+        let mut ids = Vec::new();
         for input in inputs {
             match input {
                 Input::Text { connection, text } => {
                     let user = self.hub.get(*connection).and_then(|c| self.user_of(c));
-                    if let (Some(user), Some(id)) = (user, id_in(text)) {
-                        expect(user, id);
-                    }
+                    ids.extend(user.zip(id_in(text)));
                 }
-                Input::Request { body, .. } => {
-                    if let Request::Link { ops, .. } = &**body {
-                        for op in ops {
-                            if let Op::Event {
-                                claims,
-                                id: Some(id),
-                                ..
-                            } = op
-                            {
-                                expect(&claims.user, id);
-                            }
-                        }
-                    }
-                }
+                Input::Request { body, .. } => ids.extend(body.ids_of_events()),
                 _ => {}
             }
         }
-        match keys.as_slice() {
-            [] | [_] => Ok(()),
-            keys => self.room.expect(sql, keys),
+        if ids.len() < 2 {
+            return Ok(());
         }
+        let keys = ids.into_iter().map(|(user, id)| room::Dedupe::Client {
+            user: user.clone(),
+            id: id.to_owned(),
+        });
+        let keys: Vec<room::Dedupe> = keys.collect();
+        self.room.expect(sql, &keys)
     }
 
     /// Whose connection this is; of several sockets' on it any one's.

@@ -132,8 +132,8 @@ pub fn text(text: impl Into<String>) -> Value {
 }
 
 /// The number that a `SELECT COUNT(*)` gives.
-pub fn count(sql: &dyn Sql, statement: &str) -> Result<u64, StorageError> {
-    let rows = sql.run(statement, &[])?;
+pub fn count(sql: &dyn Sql, statement: &str, parameters: &[Value]) -> Result<u64, StorageError> {
+    let rows = sql.run(statement, parameters)?;
     let count = rows.first().map(|row| row.unsigned(0, "count"));
     Ok(count.transpose()?.unwrap_or_default())
 }
@@ -160,7 +160,7 @@ impl RowCount {
         if let Some(rows) = self.rows.get() {
             return Ok(rows);
         }
-        let rows = count(sql, self.statement)?;
+        let rows = count(sql, self.statement, &[])?;
         self.rows.set(Some(rows));
         Ok(rows)
     }

@@ -109,30 +109,16 @@ fn same_storage(small: &Cost, large: &Cost) {
     assert_eq!(small.steps, large.steps);
 }
 
-fn home(sockets: usize, is_socket_io: bool) -> World {
-    let mut world = World::new("demo:1");
-    if is_socket_io {
-        let ids = world.socket_io(0..sockets);
-        world.join(&ids, "demo:1");
-    } else {
-        world.plain(0..sockets);
-    }
-    world
-}
-
-fn lobby(sockets: usize, joined: usize) -> World {
-    let mut world = World::new("lobby:0");
-    let ids = world.socket_io(0..sockets);
-    world.join(&ids[..joined], "demo:1");
-    world
-}
-
 // ── A fan-out ──
 
 #[test]
 fn a_broadcast_allocates_nothing_for_each_socket() {
     for is_socket_io in [false, true] {
-        let of = |sockets| second(&mut home(sockets, is_socket_io), |world| world.publishes(1));
+        let of = |sockets| {
+            second(&mut World::home(sockets, is_socket_io), |world| {
+                world.publishes(1)
+            })
+        };
         let (small, large) = (of(100), of(1_000));
         assert_eq!((small.told, large.told), (100, 1_000));
         assert_eq!((small.frames, large.frames), (1, 1));
@@ -145,7 +131,7 @@ fn a_broadcast_allocates_nothing_for_each_socket() {
 fn a_turn_of_many_events_allocates_nothing_for_each_socket() {
     for is_socket_io in [false, true] {
         let of = |sockets| {
-            second(&mut home(sockets, is_socket_io), |world| {
+            second(&mut World::home(sockets, is_socket_io), |world| {
                 world.publishes(64)
             })
         };
@@ -160,7 +146,7 @@ fn a_turn_of_many_events_allocates_nothing_for_each_socket() {
 fn a_lobby_that_is_told_allocates_nothing_for_each_socket() {
     let of = |sockets| {
         let mut after = 0;
-        second(&mut lobby(sockets, sockets), |_| {
+        second(&mut World::lobby(sockets, sockets), |_| {
             after += 64;
             vec![push("demo:1", after - 64, 64)]
         })
@@ -174,7 +160,11 @@ fn a_lobby_that_is_told_allocates_nothing_for_each_socket() {
 #[test]
 fn each_frame_is_encoded_once_for_all() {
     for is_socket_io in [false, true] {
-        let of = |sockets| second(&mut home(sockets, is_socket_io), |world| world.publishes(3));
+        let of = |sockets| {
+            second(&mut World::home(sockets, is_socket_io), |world| {
+                world.publishes(3)
+            })
+        };
         let (small, large) = (of(10), of(1_000));
         assert_eq!((small.frames, large.frames), (3, 3));
         assert!(large.bytes <= small.bytes + 12, "digits of numbers alone");
@@ -186,7 +176,7 @@ fn each_frame_is_encoded_once_for_all() {
 fn those_who_are_elsewhere_cost_nothing() {
     let of = |sockets| {
         let mut after = 0;
-        second(&mut lobby(sockets, 3), |_| {
+        second(&mut World::lobby(sockets, 3), |_| {
             after += 1;
             vec![push("demo:1", after - 1, 1)]
         })
@@ -198,14 +188,14 @@ fn those_who_are_elsewhere_cost_nothing() {
 
 #[test]
 fn a_timer_that_is_due_for_nobody_costs_the_same_among_many() {
-    let of = |sockets| second(&mut lobby(sockets, 3), |_| vec![Input::Timer]);
+    let of = |sockets| second(&mut World::lobby(sockets, 3), |_| vec![Input::Timer]);
     same(&of(10), &of(2_000));
 }
 
 // ── The history ──
 
 fn with_history(messages: usize) -> World {
-    let mut world = home(3, false);
+    let mut world = World::home(3, false);
     for _ in 0..messages.div_ceil(50) {
         let inputs = world.publishes(50);
         world.turn(&inputs);
@@ -389,7 +379,7 @@ fn a_list_of_who_is_here_is_one_pass() {
 
 #[test]
 fn many_who_come_in_one_turn_are_one_diff_and_one_list() {
-    let mut world = home(50, false);
+    let mut world = World::home(50, false);
     world.pass();
     let inputs: Vec<Input> = (0..200)
         .map(|n| world.open_input(&format!("new{n}")))
@@ -417,7 +407,7 @@ fn many_who_come_in_one_turn_are_one_diff_and_one_list() {
 
 #[test]
 fn another_tab_of_someone_who_is_here_is_no_row() {
-    let mut world = home(50, false);
+    let mut world = World::home(50, false);
     let input = world.open_input("u1");
     let (cost, _) = cost(&mut world, &[input]);
     assert_eq!(cost.statements, []);

@@ -163,3 +163,14 @@ export class Crowd {
     }
   }
 }
+
+/** A crowd of `size` in a room of each contender that can be started: `{contender, server, crowd}`. */
+export async function crowds({ contenders, start, size, say }) {
+  const runners = [];
+  for (const contender of contenders) {
+    say(`${contender.id} gets ${size} sockets`);
+    const server = await start(contender);
+    if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size }) });
+  }
+  return runners;
+}

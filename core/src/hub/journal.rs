@@ -262,8 +262,7 @@ impl Journal {
         for row in &rows {
             let mut at_number = row.unsigned(0, "journal")?;
             let at = Timestamp(row.unsigned(1, "journal")?);
-            let entries: Vec<Entry> = serde_json::from_str(row.text(2, "journal")?)
-                .map_err(|_| StorageError::Corrupt("journal"))?;
+            let entries: Vec<Entry> = row.json(2, "journal")?;
             for entry in entries {
                 let count = entry.count();
                 match entry {

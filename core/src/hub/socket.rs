@@ -290,10 +290,7 @@ impl Sockets {
     pub fn load(sql: &dyn Sql) -> Result<Vec<Record>, StorageError> {
         sql.run("SELECT json FROM sockets", &[])?
             .iter()
-            .map(|row| {
-                serde_json::from_str(row.text(0, "socket")?)
-                    .map_err(|_| StorageError::Corrupt("socket"))
-            })
+            .map(|row| row.json(0, "socket"))
             .collect()
     }
 

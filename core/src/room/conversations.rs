@@ -292,7 +292,11 @@ impl Room {
 
     /// How much is unread on this line.
     pub fn unread(&self, sql: &dyn Sql) -> Result<u64, StorageError> {
-        count(sql, "SELECT COALESCE(SUM(unread), 0) FROM conversations")
+        count(
+            sql,
+            "SELECT COALESCE(SUM(unread), 0) FROM conversations",
+            &[],
+        )
     }
 
     // ── The lists of lines ──
@@ -350,7 +354,7 @@ impl Room {
         let number = [text(number)];
         if !listed {
             sql.run("DELETE FROM lines WHERE number = ?", &number)?;
-        } else if count(sql, "SELECT COUNT(*) FROM lines")? < MAX_LINES {
+        } else if count(sql, "SELECT COUNT(*) FROM lines", &[])? < MAX_LINES {
             sql.run("INSERT OR IGNORE INTO lines (number) VALUES (?)", &number)?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::{
     event::{Args, Publication},
     limits::{DEDUPE_MIN_AGE_MS, MAX_REPLAY, MAX_SQL_PARAMETERS, PRUNE_SLACK},
     names::{Offset, Timestamp},
-    storage::{Row, Sql, StorageError, Value, insert_all, optional_text, text, unsigned},
+    storage::{Row, Sql, StorageError, Value, count, insert_all, optional_text, text, unsigned},
 };
 
 /// Pages and replays stop at so many bytes of arguments, whatever the limit: 200 messages of 1 MB
@@ -235,12 +235,11 @@ impl Log {
         event: &str,
     ) -> Result<u64, StorageError> {
         self.write(sql)?;
-        let rows = sql.run(
+        count(
+            sql,
             "SELECT COUNT(*) FROM log WHERE offset > ? AND event = ?",
             &[unsigned(offset.0), text(event)],
-        )?;
-        let count = rows.first().map(|row| row.unsigned(0, "count"));
-        Ok(count.transpose()?.unwrap_or_default())
+        )
     }
 
     pub fn page(&self, sql: &dyn Sql, page: &Page) -> Result<Paging, StorageError> {

@@ -152,5 +152,9 @@ fn with_state(row: &Row) -> Result<Box<RawValue>, StorageError> {
 
 /// How many are unread.
 pub fn unread(sql: &dyn Sql) -> Result<u64, StorageError> {
-    count(sql, "SELECT COUNT(*) FROM notifications WHERE state = 0")
+    count(
+        sql,
+        "SELECT COUNT(*) FROM notifications WHERE state = 0",
+        &[],
+    )
 }

@@ -95,8 +95,7 @@ impl Outbox {
             let id = row.unsigned(0, "outbox entry")?;
             let entry = Entry {
                 target: Target::parse(row.text(1, "outbox entry")?).ok_or_else(corrupt)?,
-                parcel: serde_json::from_str(row.text(2, "outbox entry")?)
-                    .map_err(|_| corrupt())?,
+                parcel: row.json(2, "outbox entry")?,
                 due: Timestamp(row.unsigned(3, "outbox entry")?),
                 attempts: row.unsigned(4, "outbox entry")?,
                 since: Timestamp(row.unsigned(5, "outbox entry")?),

@@ -378,6 +378,20 @@ pub enum Request {
     Recover(Recover),
 }
 
+impl Request {
+    /// The events in it that their senders gave an id: whose, and which.
+    pub fn ids_of_events(&self) -> impl Iterator<Item = (&UserId, &str)> {
+        let ops = match self {
+            Self::Link { ops, .. } => ops.as_slice(),
+            _ => &[],
+        };
+        ops.iter().filter_map(|op| match op {
+            Op::Event { claims, id, .. } => Some((&claims.user, id.as_deref()?)),
+            _ => None,
+        })
+    }
+}
+
 /// The answer to [`Request::Deliver`], in the parcels' order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {

@@ -226,6 +226,26 @@ impl World {
         }
     }
 
+    /// A room with so many sockets of its own.
+    pub fn home(sockets: usize, is_socket_io: bool) -> Self {
+        let mut world = Self::new("demo:1");
+        if is_socket_io {
+            let ids = world.socket_io(0..sockets);
+            world.join(&ids, "demo:1");
+        } else {
+            world.plain(0..sockets);
+        }
+        world
+    }
+
+    /// A lobby with so many sockets, the first of which have joined a room elsewhere.
+    pub fn lobby(sockets: usize, joined: usize) -> Self {
+        let mut world = Self::new("lobby:0");
+        let ids = world.socket_io(0..sockets);
+        world.join(&ids[..joined], "demo:1");
+        world
+    }
+
     /// So many plain sockets, each another user's.
     pub fn plain(&mut self, users: std::ops::Range<usize>) -> Vec<ConnectionId> {
         let inputs: Vec<Input> = users.map(|n| self.open_input(&format!("u{n}"))).collect();

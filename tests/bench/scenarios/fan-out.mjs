@@ -1,6 +1,6 @@
 // One sender, everyone else in the room hears: the server's CPU for each delivery.
 
-import { Crowd } from "../crowd.mjs";
+import { crowds } from "../crowd.mjs";
 import { cpuSeconds } from "../measure.mjs";
 import { interleave } from "../rounds.mjs";
 
@@ -9,13 +9,13 @@ export const LOADS = [
   { key: "saturated", name: "64 in flight", inFlight: 64 },
 ];
 
-/** The CPU of `server` in seconds for `events`, which all of the crowd have heard. */
-export async function cpuOf(server, crowd, events, inFlight) {
+/** The CPU of `server` in microseconds for each delivery of `events` to all of the crowd of `size` but the sender. */
+export async function cpuPerDelivery({ server, crowd, size, events, inFlight }) {
   // It may have gone to sleep while the others had their turns.
   await crowd.publish((sent) => sent < 2, 1);
   const before = cpuSeconds(server.pid);
   await crowd.publish((sent) => sent < events, inFlight);
-  return cpuSeconds(server.pid) - before;
+  return ((cpuSeconds(server.pid) - before) * 1e6) / (events * (size - 1));
 }
 
 const fanOut = (size, settings) => ({
@@ -26,12 +26,7 @@ const fanOut = (size, settings) => ({
   sockets: (contenders) => contenders * size,
   ...settings,
   async run({ contenders, start, rounds, deliveries, scale, say }) {
-    const runners = [];
-    for (const contender of contenders) {
-      say(`${contender.id} gets ${size} sockets`);
-      const server = await start(contender);
-      if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size }) });
-    }
+    const runners = await crowds({ contenders, start, size, say });
     return interleave({
       runners,
       rounds,
@@ -40,7 +35,7 @@ const fanOut = (size, settings) => ({
         const figures = {};
         for (const { key, inFlight } of LOADS) {
           const events = Math.ceil((deliveries[key] * scale) / size);
-          figures[key] = ((await cpuOf(server, crowd, events, inFlight)) * 1e6) / (events * (size - 1));
+          figures[key] = await cpuPerDelivery({ server, crowd, size, events, inFlight });
         }
         return figures;
       },

@@ -1,9 +1,9 @@
 // The same number of sockets on more lobbies: what the hop between objects adds.
 
 import { metrics } from "../contenders.mjs";
-import { Crowd } from "../crowd.mjs";
+import { crowds } from "../crowd.mjs";
 import { interleave } from "../rounds.mjs";
-import { cpuOf, LOADS } from "./fan-out.mjs";
+import { cpuPerDelivery, LOADS } from "./fan-out.mjs";
 
 const SIZE = 400;
 
@@ -19,11 +19,7 @@ export const lobbies = {
   full: { rounds: 5, deliveries: { one: 30_000, saturated: 90_000 }, seconds: 90 },
   quick: { rounds: 1, deliveries: { one: 10_000, saturated: 30_000 }, seconds: 15 },
   async run({ contenders, start, rounds, deliveries, scale, say }) {
-    const runners = [];
-    for (const contender of contenders) {
-      const server = await start(contender);
-      if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size: SIZE }) });
-    }
+    const runners = await crowds({ contenders, start, size: SIZE, say });
     return interleave({
       runners,
       rounds,
@@ -33,7 +29,7 @@ export const lobbies = {
         for (const { key, inFlight } of LOADS) {
           const events = Math.ceil((deliveries[key] * scale) / SIZE);
           const { hops } = await metrics(server);
-          figures[key] = ((await cpuOf(server, crowd, events, inFlight)) * 1e6) / (events * (SIZE - 1));
+          figures[key] = await cpuPerDelivery({ server, crowd, size: SIZE, events, inFlight });
           // Two more went to wake it.
           figures[`${key}Hops`] = ((await metrics(server)).hops - hops) / (events + 2);
         }

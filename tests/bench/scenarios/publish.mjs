@@ -1,6 +1,6 @@
 // How many events one room takes and acknowledges in a second: one sender, one listener.
 
-import { Crowd } from "../crowd.mjs";
+import { crowds } from "../crowd.mjs";
 import { cpuSeconds } from "../measure.mjs";
 import { interleave } from "../rounds.mjs";
 
@@ -18,11 +18,7 @@ export const publish = {
   full: { rounds: 5, ms: 1000, seconds: 70 },
   quick: { rounds: 2, ms: 300, seconds: 13 },
   async run({ contenders, start, rounds, ms, scale, say }) {
-    const runners = [];
-    for (const contender of contenders) {
-      const server = await start(contender);
-      if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size: 2 }) });
-    }
+    const runners = await crowds({ contenders, start, size: 2, say });
     return interleave({
       runners,
       rounds,

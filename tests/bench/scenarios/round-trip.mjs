@@ -1,6 +1,6 @@
 // One event at a time, from a client that is alone in a room, to its ack.
 
-import { Crowd } from "../crowd.mjs";
+import { crowds } from "../crowd.mjs";
 import { cpuSeconds, quantile } from "../measure.mjs";
 import { interleave } from "../rounds.mjs";
 
@@ -37,11 +37,7 @@ export const roundTrip = {
   full: { rounds: 10, trips: 150, seconds: 60 },
   quick: { rounds: 3, trips: 60, seconds: 10 },
   async run({ contenders, start, rounds, trips, scale, say }) {
-    const runners = [];
-    for (const contender of contenders) {
-      const server = await start(contender);
-      if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size: 1 }) });
-    }
+    const runners = await crowds({ contenders, start, size: 1, say });
     return interleave({
       runners,
       rounds,

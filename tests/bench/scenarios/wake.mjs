@@ -1,7 +1,7 @@
 // A room that sleeps with its sockets open is woken by one event: how long until the last has heard it.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { Crowd } from "../crowd.mjs";
+import { crowds } from "../crowd.mjs";
 import { interleave } from "../rounds.mjs";
 
 /** workerd evicts an object that has been idle for 10 s. */
@@ -23,12 +23,8 @@ export const wake = {
     const results = [];
     // No more at once than the open files of one process allow.
     for (let from = 0; from < contenders.length; from += together) {
-      const runners = [];
-      for (const contender of contenders.slice(from, from + together)) {
-        say(`${contender.id} gets ${size} sockets`);
-        const server = await start(contender, VARS);
-        if (server) runners.push({ contender, server, crowd: await Crowd.join(contender, server, { size }) });
-      }
+      const asked = contenders.slice(from, from + together);
+      const runners = await crowds({ contenders: asked, start: (contender) => start(contender, VARS), size, say });
       let slept = -1;
       const group = await interleave({
         runners,
