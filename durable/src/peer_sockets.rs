@@ -105,18 +105,20 @@ impl PeerSockets {
 
     /// The socket to `object` is open, or could not be opened.
     pub fn opened(&mut self, object: &RoomName, number: u64, socket: Option<Socket>) {
-        if socket.is_some() {
-            metrics::peer_socket();
-        }
-        if let Some(peer) = self.peers.get_mut(object) {
-            peer.state = socket.map_or(State::Closed, |socket| {
-                State::Open(Open {
-                    socket,
-                    number,
-                    asked: HashMap::new(),
-                })
-            });
-        }
+        let Some(peer) = self.peers.get_mut(object) else {
+            return;
+        };
+        let Some(socket) = socket else {
+            // An object of the version before knows none: it is not asked for one each time.
+            *peer = Peer::default();
+            return;
+        };
+        metrics::peer_socket();
+        peer.state = State::Open(Open {
+            socket,
+            number,
+            asked: HashMap::new(),
+        });
     }
 
     /// `object` has said something: an answer to this question.
