@@ -261,7 +261,7 @@ impl Object {
         for (question, by) in questions {
             self.ask_client(now, key, &question, by);
         }
-        Ok(())
+        self.go_on_with_waiting(sql, now, key)
     }
 }
 

@@ -524,6 +524,16 @@ impl Object {
         if let Some(socket) = self.hub.sockets.get_mut(key) {
             socket.joining = socket.joining.saturating_sub(1);
         }
+        self.go_on_with_waiting(sql, now, key)
+    }
+
+    /// What waited goes on, until something has to wait again.
+    pub(super) fn go_on_with_waiting(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
         loop {
             let Some(socket) = self.hub.sockets.get_mut(key) else {
                 return Ok(());
