@@ -11,7 +11,8 @@ use std::{
 };
 
 use dialtone_core::{
-    error::{Problem, Refusal},
+    auth::TokenError,
+    error::{Code, Problem, Refusal},
     hub::{Attachment, ConnectionId},
     names::{RoomName, Timestamp},
     object::{Input, Object, Output, Polled, RequestId, answer_without_room},
@@ -35,6 +36,7 @@ use crate::{
     peers, random,
     sockets::{Sockets, connection_of, heard},
     storage::{ObjectSql, describe},
+    tokens,
 };
 
 /// A room.
@@ -143,6 +145,7 @@ pub fn problem(refusal: &Refusal) -> Result<Response> {
     match refusal.code.status() {
         401 => headers.set("www-authenticate", "Bearer")?,
         429 => headers.set("retry-after", "1")?,
+        _ if refusal.code == Code::Unavailable => headers.set("retry-after", "5")?,
         _ => {}
     }
     Ok(response)
@@ -417,6 +420,16 @@ impl Shell {
                     self.spawn(async move {
                         let answer = peers::ask_json(&shell.env, &object, &body).await;
                         shell.push(Input::Answered { call, answer });
+                    });
+                }
+                Output::Verify { call, token } => {
+                    let shell = Rc::clone(self);
+                    self.spawn(async move {
+                        let verdict = match environment(&shell.env) {
+                            Ok(environment) => tokens::finish(&environment.keys, token).await,
+                            Err(_) => Err(TokenError::NotConfigured),
+                        };
+                        shell.push(Input::Verified { call, verdict });
                     });
                 }
                 Output::Deliver { room, delivery } => {
