@@ -16,8 +16,8 @@ pub struct KeySet {
     keys: Vec<PublicKey>,
     /// When they came; never, so far, if there is no such time.
     came_at: Option<Timestamp>,
-    /// When they were last asked for. That they came for the first time does not count: a key that is made
-    /// right after it need not wait.
+    /// When they were last asked for, or had answered. That they came for the first time does not count: a
+    /// key that is made right after it need not wait.
     tried_at: Option<Timestamp>,
     /// Since when somebody fetches them.
     fetching_since: Option<Timestamp>,
@@ -72,6 +72,7 @@ impl KeySet {
     /// set: anything else changes nothing.
     pub fn fetched(&mut self, answer: Option<&str>, now: Timestamp) -> bool {
         self.fetching_since = None;
+        self.tried_at = Some(now);
         let Some(keys) = answer.and_then(jwk::read_set) else {
             return false;
         };
@@ -153,6 +154,17 @@ mod tests {
         }
         assert_eq!(set.next(false, down.plus(JWKS_REFRESH_MS - 1)), Next::Use);
         assert_eq!(set.next(false, down.plus(JWKS_REFRESH_MS)), Next::Fetch);
+    }
+
+    #[test]
+    fn after_a_try_that_took_long_and_failed_nobody_who_waited_tries_again() {
+        let mut set = KeySet::default();
+        assert_eq!(set.next(true, T0), Next::Fetch);
+        let end = T0.plus(10_000);
+        assert_eq!(set.next(true, end), Next::Wait);
+        set.fetched(None, end);
+        assert_eq!(set.next(true, end), Next::Use);
+        assert_eq!(set.next(true, end.plus(JWKS_RETRY_MS)), Next::Fetch);
     }
 
     #[test]
