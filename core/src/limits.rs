@@ -148,6 +148,15 @@ pub const LINK_MAX_RETRY_MS: u64 = 10_000;
 /// A lobby that was told something with an answer says within this time that it has it, or is told the
 /// newest offset once more. While it waits the room cannot sleep, which costs more than that request.
 pub const LINK_CONFIRM_MS: u64 = 250;
+/// An object has a WebSocket to another one while it asks it so often within [`PEER_WINDOW_MS`]: to be
+/// awake for a second, which it then is, costs as much as ten requests.
+pub const PEER_SOCKET_AFTER: u32 = 10;
+/// How long is counted how often another object is asked.
+pub const PEER_WINDOW_MS: u64 = 1_000;
+/// Who has not answered by then is asked again later, or never.
+pub const CALL_TIMEOUT_MS: u64 = 10_000;
+/// Objects of which is remembered how often they were asked; past it those that are quiet are forgotten.
+pub const MAX_PEERS: usize = 1_000;
 /// A socket's join, or an event with an id, is tried over a link for so long before its sender is
 /// told that it failed.
 pub const LINK_GIVE_UP_MS: u64 = 15_000;

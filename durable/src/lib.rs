@@ -4,6 +4,7 @@ pub mod bindings;
 pub mod environment;
 pub mod logging;
 pub mod metrics;
+pub mod peer_sockets;
 pub mod peers;
 pub mod random;
 // The macro's generated functions have no docs.

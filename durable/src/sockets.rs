@@ -17,6 +17,20 @@ use crate::{
     metrics,
 };
 
+/// What a socket from another object keeps, in place of an [`Attachment`].
+const PEER: &str = "peer";
+/// No client's: those begin at 1.
+const PEER_CONNECTION: u32 = 0;
+
+/// Whose end of a WebSocket the other one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// A client's.
+    Client(ConnectionId),
+    /// Another object's, which asks.
+    Peer,
+}
+
 /// Sockets by connection.
 #[derive(Default)]
 pub struct Sockets {
@@ -33,11 +47,11 @@ impl Sockets {
         let mut last = ConnectionId::default();
         for socket in context.get_web_sockets().unwrap_or_default().iter() {
             let socket: Socket = socket.unchecked_into();
-            let attachment = socket
-                .deserialize_attachment()
-                .ok()
-                .and_then(|value| Attachment::from_json(&value.as_string()?));
-            match attachment {
+            let kept = kept(&socket);
+            if kept.as_deref() == Some(PEER) {
+                continue;
+            }
+            match kept.and_then(|json| Attachment::from_json(&json)) {
                 // Its close event is still to come, so its id must not be given out again.
                 Some(attachment) if socket.ready_state() != OPEN => {
                     last = last.max(attachment.connection);
@@ -84,6 +98,15 @@ impl Sockets {
         socket.add_event_listener("error", on_close)?;
         socket.accept()?;
         self.add(socket, attachment);
+        Ok(client)
+    }
+
+    /// Accepts a WebSocket from another object.
+    pub fn accept_peer(context: &Context) -> Result<worker::WebSocket, JsValue> {
+        let (socket, client) = pair()?;
+        context.accept_web_socket(&socket)?;
+        socket.serialize_attachment(&JsValue::from_str(PEER))?;
+        socket.set_connection(PEER_CONNECTION);
         Ok(client)
     }
 
@@ -146,17 +169,18 @@ impl Sockets {
         }
     }
 
-    /// The client closed: workerd does not answer by itself, and without an answer it hangs.
+    /// The client closed: workerd does not answer by itself, and without an answer it hangs. Says which
+    /// it was; after a wake the cache is empty, but the roster still has to hear of it.
     pub fn closed(&mut self, socket: &Socket, code: u16, reason: &str) -> Option<ConnectionId> {
         drop(match echo_of(code) {
             Some(code) => socket.close_with(code, reason),
             None => socket.close(),
         });
-        let connection = connection_of(socket)?;
-        self.by_connection.remove(&connection).map(|_| {
+        let connection = client_of(socket)?;
+        if self.by_connection.remove(&connection).is_some() {
             metrics::closed();
-            connection
-        })
+        }
+        Some(connection)
     }
 }
 
@@ -176,7 +200,7 @@ pub fn heard(context: &Context) -> Vec<(ConnectionId, Timestamp)> {
             .get_web_socket_auto_response_timestamp(&socket)
             .ok()?;
         let at = at.dyn_into::<Date>().ok()?.get_time();
-        Some((connection_of(&socket)?, Timestamp(whole(at))))
+        Some((client_of(&socket)?, Timestamp(whole(at))))
     });
     heard.collect()
 }
@@ -189,16 +213,36 @@ fn whole(ms: f64) -> u64 {
     ms
 }
 
-/// Which connection a socket is. After a wake the JavaScript object may be a new one; the attachment
-/// knows.
-pub fn connection_of(socket: &Socket) -> Option<ConnectionId> {
-    if let Some(connection) = socket.connection() {
-        return Some(ConnectionId(connection));
+/// Whom a socket is to. After a wake the JavaScript object may be a new one; the attachment knows.
+pub fn other(socket: &Socket) -> Option<Other> {
+    let connection = match socket.connection() {
+        Some(connection) => connection,
+        None => {
+            let kept = kept(socket)?;
+            let connection = match kept.as_str() {
+                PEER => PEER_CONNECTION,
+                json => Attachment::from_json(json)?.connection.0,
+            };
+            socket.set_connection(connection);
+            connection
+        }
+    };
+    Some(match connection {
+        PEER_CONNECTION => Other::Peer,
+        connection => Other::Client(ConnectionId(connection)),
+    })
+}
+
+/// Which connection a socket is, if it is a client's.
+fn client_of(socket: &Socket) -> Option<ConnectionId> {
+    match other(socket)? {
+        Other::Client(connection) => Some(connection),
+        Other::Peer => None,
     }
-    let json = socket.deserialize_attachment().ok()?.as_string()?;
-    let connection = Attachment::from_json(&json)?.connection;
-    socket.set_connection(connection.0);
-    Some(connection)
+}
+
+fn kept(socket: &Socket) -> Option<String> {
+    socket.deserialize_attachment().ok()?.as_string()
 }
 
 fn keep(socket: &Socket, attachment: &Attachment) -> Result<(), JsValue> {
