@@ -51,8 +51,10 @@ pub const JWKS_REFRESH_MS: u64 = 60_000;
 pub const JWKS_RETRY_MS: u64 = 5_000;
 /// Whoever fetches the JWK set has it after the shell's 10 s, or never: another one tries then.
 pub const JWKS_LOST_MS: u64 = 12_000;
-/// Who needs what another one fetches looks so often whether it has come.
+/// Who needs what another one fetches looks after this whether it has come; doubled each time.
 pub const JWKS_WAIT_MS: u64 = 25;
+/// The longest such wait: ten thousand sockets may wait at once.
+pub const JWKS_MAX_WAIT_MS: u64 = 1_000;
 /// Tokens that the runtime checks for one object at once: one for each session.
 pub const MAX_VERIFYING: usize = MAX_SESSIONS;
 /// An RSA key's modulus, in bytes: 2048 bits (RFC 7518 §3.3) …

@@ -5,7 +5,7 @@ use std::{cell::RefCell, time::Duration};
 
 use dialtone_core::{
     auth::{Claims, KeySet, Keys, Step, TokenError, Unverified, Verdict},
-    limits::{JWKS_WAIT_MS, MAX_JWKS_BYTES},
+    limits::{JWKS_MAX_WAIT_MS, JWKS_WAIT_MS, MAX_JWKS_BYTES, backoff},
     names::Timestamp,
 };
 use futures::StreamExt as _;
@@ -28,12 +28,17 @@ pub async fn verify(keys: &Keys, token: &str) -> Result<Claims, TokenError> {
 
 /// The same, for a token that only the runtime can judge.
 pub async fn finish(keys: &Keys, token: Unverified<'_>) -> Result<Claims, TokenError> {
+    let mut waits = 0;
     let candidates = loop {
         let step = KEY_SET.with_borrow_mut(|set| keys.next(set, &token, now()));
         match step {
             Step::Check(candidates) => break candidates,
             // A request cannot await what another one fetches: workerd ties it to that one.
-            Step::Wait => Delay::from(Duration::from_millis(JWKS_WAIT_MS)).await,
+            Step::Wait => {
+                let wait = backoff(JWKS_WAIT_MS, waits, JWKS_MAX_WAIT_MS);
+                Delay::from(Duration::from_millis(wait)).await;
+                waits = waits.saturating_add(1);
+            }
             Step::Fetch(url) => fetch(&url).await,
         }
     };

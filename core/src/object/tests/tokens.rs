@@ -1,22 +1,13 @@
 //! Tokens that the runtime checks: what waits for it and what does not. The tests are the runtime.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-
 use super::{
-    world::{Client, Cluster, Heard, token_of},
+    world::{Client, Cluster, Heard, open_token, token_of},
     *,
 };
 use crate::auth::TokenError;
 
 const LOBBY: &str = "lobby:0";
 const VARS: [(&str, &str); 1] = [("JWT_JWKS_URL", "https://id.example/jwks")];
-
-/// A token that a public key is to have signed.
-fn open_token(user: &str) -> String {
-    let part = |text: String| URL_SAFE_NO_PAD.encode(text);
-    let payload = part(json!({"sub": user}).to_string());
-    format!("{}.{payload}.c2ln", part(r#"{"alg":"ES256"}"#.to_owned()))
-}
 
 /// The runtime has checked the first of the tokens that it was given.
 fn verdict(cluster: &mut Cluster, name: &str, verdict: Result<Claims, TokenError>) {
