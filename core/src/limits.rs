@@ -35,9 +35,11 @@ pub const MAX_GRANTS: usize = 100;
 pub const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// An HS256 secret, at least: as long as the hash (RFC 7518 §3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
-/// Keys in `JWT_PUBLIC_KEYS`. A token without a known `kid` is tried against all of its family, at
-/// a fraction of a millisecond each.
+/// Keys in `JWT_PUBLIC_KEYS`.
 pub const MAX_PUBLIC_KEYS: usize = 32;
+/// Keys that a token without a `kid` is tried with, at a tenth of a millisecond or two each: whoever
+/// sends nonsense costs no more than that. All of `JWT_PUBLIC_KEYS` are among them.
+pub const MAX_CANDIDATE_KEYS: usize = MAX_PUBLIC_KEYS;
 /// A JWK set, in bytes: each key is a few hundred, with its certificates a few thousand.
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 /// Keys of a JWK set that are used, the first so many.

@@ -1,10 +1,13 @@
 //! Signatures, as the runtime's WebCrypto checks them (<https://www.w3.org/TR/WebCryptoAPI/>).
 
 use dialtone_core::auth::{Algorithm, PublicKey, Unverified};
+use serde_json::json;
 use worker::{
     js_sys::{Array, JSON, Promise, Uint8Array, futures::JsFuture},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
 };
+
+use crate::logging;
 
 #[wasm_bindgen]
 extern "C" {
@@ -48,8 +51,11 @@ async fn check(key: &PublicKey, token: &Unverified<'_>) -> Result<JsValue, JsVal
     };
     let algorithm = JSON::parse(parameters)?;
     let usages = Array::of1(&JsValue::from_str("verify"));
-    let key = import_key("jwk", &JSON::parse(key.jwk())?, &algorithm, false, &usages)?;
-    let key = JsFuture::from(key).await?;
+    let imported = import_key("jwk", &JSON::parse(key.jwk())?, &algorithm, false, &usages)?;
+    let Ok(key) = JsFuture::from(imported).await else {
+        logging::error("key_unusable", json!({"kid": key.kid()}));
+        return Ok(JsValue::FALSE);
+    };
     let signature = Uint8Array::from(token.signature.as_slice());
     let signed = Uint8Array::from(token.signing_input.as_bytes());
     JsFuture::from(verify(&algorithm, &key, &signature, &signed)?).await

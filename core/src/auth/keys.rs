@@ -19,7 +19,7 @@ use super::jwk::PublicKey;
 use super::key_set::{KeySet, Next};
 use super::token::{Algorithm, Signed, TokenError, Unverified};
 use crate::config::{AuthConfig, ConfigError, Secret};
-use crate::limits::MIN_JWT_SECRET_BYTES;
+use crate::limits::{MAX_CANDIDATE_KEYS, MIN_JWT_SECRET_BYTES};
 use crate::names::Timestamp;
 
 /// How far a token was judged without waiting.
@@ -172,6 +172,7 @@ impl Keys {
                 Some(kid) if is_named => key.kid() == Some(kid),
                 Some(_) => key.kid().is_none(),
             })
+            .take(MAX_CANDIDATE_KEYS)
     }
 }
 

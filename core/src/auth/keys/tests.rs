@@ -479,6 +479,26 @@ fn a_secret_s_token_never_waits_and_a_public_key_s_is_checked_by_its_candidates_
 }
 
 #[test]
+fn a_token_without_a_kid_is_tried_with_so_many_keys_and_no_more() {
+    let keys = keys(&[
+        ("JWT_PUBLIC_KEYS", &format!("[{EC}]")),
+        ("JWT_JWKS_URL", URL),
+    ]);
+    let mut set = KeySet::default();
+    let many = vec![EC.replace("e1", "e2"); MAX_CANDIDATE_KEYS].join(",");
+    assert!(set.fetched(Some(&format!(r#"{{"keys":[{many}]}}"#)), NOW));
+    let token = es256(r#"{"alg":"ES256"}"#);
+    let Ok(Verdict::Open(token)) = keys.begin(&token, NOW) else {
+        panic!("it is for the runtime");
+    };
+    let Step::Check(candidates) = keys.next(&mut set, &token, NOW) else {
+        panic!("the set is there");
+    };
+    assert_eq!(candidates.len(), MAX_CANDIDATE_KEYS);
+    assert_eq!(candidates[0].kid(), Some("e1"));
+}
+
+#[test]
 fn a_key_set_s_keys_are_fetched_once_and_anew_for_an_unknown_kid() {
     let keys = keys(&[("JWT_SECRET", SECRET), ("JWT_JWKS_URL", URL)]);
     let (mut set, issuer) = (KeySet::default(), Issuer::default());

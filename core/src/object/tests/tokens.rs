@@ -4,7 +4,7 @@ use super::{
     world::{Client, Cluster, Heard, open_token, token_of},
     *,
 };
-use crate::auth::TokenError;
+use crate::{auth::TokenError, limits::MAX_VERIFYING};
 
 const LOBBY: &str = "lobby:0";
 const VARS: [(&str, &str); 1] = [("JWT_JWKS_URL", "https://id.example/jwks")];
@@ -179,6 +179,33 @@ fn a_refresh_that_is_being_checked_keeps_nothing_waiting() {
     cluster.pass(70_000);
     ann.read(&mut cluster);
     assert!(!ann.connected);
+}
+
+#[test]
+fn so_many_tokens_are_checked_at_once_and_one_more_is_refused() {
+    let mut shell = Shell::with("demo:1", &[VARS[0], ("RATE_BURST", "1000000")]);
+    let a = shell.join("a");
+    shell.take(a);
+    let refresh = |id: usize| {
+        let data = json!({"token": open_token("a")});
+        text(
+            a,
+            json!({"event": "refresh", "data": data, "id": id.to_string()}),
+        )
+    };
+    shell
+        .turn((0..=MAX_VERIFYING).map(refresh).collect())
+        .unwrap();
+    let refused = shell.take(a);
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0]["ack"], MAX_VERIFYING.to_string());
+    assert_eq!(refused[0]["error"]["code"], "rate_limited");
+    let (call, _) = shell.verifies.remove(0);
+    let verdict = Ok(claims("a"));
+    shell
+        .turn(vec![Input::Verified { call, verdict }, refresh(1)])
+        .unwrap();
+    assert_eq!(shell.take(a), [json!({"ack": "0", "duplicate": false})]);
 }
 
 #[test]
