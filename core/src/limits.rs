@@ -183,6 +183,9 @@ pub const MAX_NAMESPACES: usize = 16;
 pub const ATTACHMENTS_TIMEOUT_MS: u64 = 10_000;
 /// A heartbeat interval from this on is the object's alarm; shorter ones are timers of each session.
 pub const MIN_ALARM_INTERVAL_MS: u64 = 10_000;
+/// An object that sleeps through its heartbeats wakes to itself at least so often: what it noted of itself
+/// is not trusted for longer.
+pub const MAX_ASLEEP_MS: u64 = 10 * 60_000;
 /// A closed polling session is remembered for so long, to answer the GET that was on its way.
 pub const CLOSED_SESSION_MS: u64 = 5_000;
 /// One row of the journal holds at most so many bytes.

@@ -16,7 +16,7 @@ use dialtone_core::{
     hub::{Attachment, ConnectionId},
     limits::PEER_WINDOW_MS,
     names::{RoomName, Timestamp},
-    object::{Input, Object, Output, Polled, RequestId, answer_without_room},
+    object::{self, Input, Object, Output, Polled, RequestId, answer_without_room},
     peer::{self, PEER_HEADER},
     room::Delivery,
     storage::StorageError,
@@ -37,7 +37,7 @@ use crate::{
     metrics::{self, Wake},
     peer_sockets::{PeerSockets, Question, Way},
     peers, random,
-    sockets::{Other, Sockets, heard, other},
+    sockets::{Engines, Other, Sockets, heard, other},
     storage::{ObjectSql, describe},
     tokens,
 };
@@ -97,6 +97,14 @@ impl Room {
     /// The alarm rings. workerd calls one again that failed.
     pub fn alarm(&self) -> std::result::Result<(), JsValue> {
         metrics::wake(Wake::Alarm);
+        if self.shell.beat() {
+            return Ok(());
+        }
+        // Whom the runtime heard is known by the attachments: they are read once.
+        if self.shell.machine.borrow().is_none() {
+            let restored = self.shell.find_sockets();
+            self.shell.restored.replace(Some(restored));
+        }
         self.shell.inbox.borrow_mut().push(Input::Alarm {
             heard: heard(&self.shell.context),
         });
@@ -201,6 +209,8 @@ struct Shell {
     env: Env,
     machine: RefCell<Option<Object>>,
     sockets: RefCell<Sockets>,
+    /// Their attachments, until the machine has them.
+    restored: RefCell<Option<(Vec<Attachment>, ConnectionId)>>,
     inbox: RefCell<Vec<Input>>,
     waiting: RefCell<HashMap<RequestId, Asker>>,
     last_request: Cell<u64>,
@@ -248,6 +258,7 @@ impl Shell {
                 env,
                 machine: RefCell::default(),
                 sockets: RefCell::default(),
+                restored: RefCell::default(),
                 inbox: RefCell::default(),
                 waiting: RefCell::default(),
                 last_request: Cell::default(),
@@ -396,14 +407,49 @@ impl Shell {
         Ok(outputs)
     }
 
-    /// Builds the machine from storage and the sockets' attachments.
-    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> std::result::Result<Object, JsValue> {
+    /// A heartbeat, where the machine is not needed for it.
+    fn beat(&self) -> bool {
+        let is_asleep = self.machine.borrow().is_none() && self.inbox.borrow().is_empty();
+        let (true, Ok(name), Ok(environment)) = (is_asleep, self.name(), environment(&self.env))
+        else {
+            return false;
+        };
+        let engines = Engines::find(&self.context);
+        let sql = ObjectSql(self.context.storage().sql());
+        let heard = engines.heard(&self.context);
+        match object::beat(&sql, &environment.config, &name, now(), &heard) {
+            Ok(Some(next)) => {
+                engines.ping();
+                self.set_wake(None, Some(next));
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                logging::error("beat_failed", json!({"error": error.to_string()}));
+                false
+            }
+        }
+    }
+
+    fn name(&self) -> std::result::Result<RoomName, JsValue> {
         let name = self.context.id().name().unwrap_or_default();
-        let name = RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))?;
-        let environment =
-            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+        RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))
+    }
+
+    /// Finds the sockets of an object that wakes, and reads their attachments.
+    fn find_sockets(&self) -> (Vec<Attachment>, ConnectionId) {
         let (sockets, attachments, last) = Sockets::restore(&self.context);
         *self.sockets.borrow_mut() = sockets;
+        (attachments, last)
+    }
+
+    /// Builds the machine from storage and the sockets' attachments.
+    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> std::result::Result<Object, JsValue> {
+        let name = self.name()?;
+        let environment =
+            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+        let restored = self.restored.take();
+        let (attachments, last) = restored.unwrap_or_else(|| self.find_sockets());
         Object::open(
             sql,
             environment,

@@ -8,7 +8,7 @@ use dialtone_core::{
 };
 use worker::{
     WebSocketPair,
-    js_sys::{Date, Function, Uint8Array},
+    js_sys::{Array, Date, Function, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
 };
 
@@ -21,6 +21,9 @@ use crate::{
 const PEER: &str = "peer";
 /// No client's: those begin at 1.
 const PEER_CONNECTION: u32 = 0;
+
+/// The tag of those that speak Engine.IO, or are about to: a tag is given once.
+const ENGINE: &str = "engine";
 
 /// Whose end of a WebSocket the other one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +79,12 @@ impl Sockets {
         attachment: &Attachment,
     ) -> Result<worker::WebSocket, JsValue> {
         let (socket, client) = pair()?;
-        context.accept_web_socket(&socket)?;
+        if attachment.sid().is_some() {
+            let tags = Array::of1(&JsValue::from_str(ENGINE));
+            context.accept_web_socket_tagged(&socket, &tags)?;
+        } else {
+            context.accept_web_socket(&socket)?;
+        }
         keep(&socket, attachment)?;
         self.add(socket, attachment);
         Ok(client)
@@ -196,13 +204,49 @@ pub fn heard(context: &Context) -> Vec<(ConnectionId, Timestamp)> {
     let sockets = context.get_web_sockets().unwrap_or_default();
     let heard = sockets.iter().filter_map(|socket| {
         let socket: Socket = socket.unchecked_into();
-        let at = context
-            .get_web_socket_auto_response_timestamp(&socket)
-            .ok()?;
-        let at = at.dyn_into::<Date>().ok()?.get_time();
-        Some((client_of(&socket)?, Timestamp(whole(at))))
+        Some((client_of(&socket)?, heard_at(context, &socket)?))
     });
     heard.collect()
+}
+
+fn heard_at(context: &Context, socket: &Socket) -> Option<Timestamp> {
+    let at = context
+        .get_web_socket_auto_response_timestamp(socket)
+        .ok()?;
+    Some(Timestamp(whole(at.dyn_into::<Date>().ok()?.get_time())))
+}
+
+/// The open WebSockets that speak Engine.IO, of an object that sleeps.
+pub struct Engines(Vec<Socket>);
+
+impl Engines {
+    /// All of them.
+    pub fn find(context: &Context) -> Self {
+        let sockets = context.get_web_sockets_tagged(ENGINE).unwrap_or_default();
+        let sockets = sockets.iter().map(JsCast::unchecked_into);
+        Self(
+            sockets
+                .filter(|s: &Socket| s.ready_state() == OPEN)
+                .collect(),
+        )
+    }
+
+    /// When the runtime last answered each one's pong by itself.
+    pub fn heard(&self, context: &Context) -> Vec<Option<Timestamp>> {
+        self.0
+            .iter()
+            .map(|socket| heard_at(context, socket))
+            .collect()
+    }
+
+    /// Pings them all. One that cannot be sent to is closing, and its close event follows.
+    pub fn ping(&self) {
+        let ping = JsValue::from_str("2");
+        for socket in &self.0 {
+            drop(socket.send(&ping));
+        }
+        metrics::sends(self.0.len());
+    }
 }
 
 /// JavaScript's milliseconds.

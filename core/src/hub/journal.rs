@@ -205,6 +205,11 @@ impl Journal {
         self.last
     }
 
+    /// When the oldest row was written that is still to be forgotten.
+    pub const fn oldest(&self) -> Option<Timestamp> {
+        self.oldest
+    }
+
     /// The offset that clients get.
     pub fn offset(&self, number: u64) -> Rc<str> {
         format!("{}{number}", self.prefix).into()

@@ -271,10 +271,10 @@ impl Sessions {
         }
     }
 
-    /// Whether any is on a WebSocket.
-    pub fn any_on_websocket(&mut self) -> bool {
+    /// How many are on WebSockets.
+    pub fn on_websocket(&mut self) -> usize {
         self.look();
-        self.on_websocket > 0
+        self.on_websocket
     }
 
     /// The GETs that packets wait for, each with its payload of `max_bytes` or so.

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod backend;
+mod beat;
 mod lines;
 mod simulation;
 mod socket_io;
@@ -247,6 +248,19 @@ impl Shell {
         self.life += 1;
         // Timers do not outlive it; the alarm does.
         self.wake.0 = None;
+    }
+
+    /// The alarm rings while it sleeps: whom it may just ping, and when the alarm rings next.
+    fn beat(&mut self) -> Option<(Vec<ConnectionId>, Timestamp)> {
+        let engines = self.attachments.values().filter(|a| a.sid().is_some());
+        let engines: Vec<ConnectionId> = engines.map(|a| a.connection).collect();
+        let heard: Vec<Option<Timestamp>> = engines
+            .iter()
+            .map(|id| self.heard.get(id).copied())
+            .collect();
+        let config = &self.environment.config;
+        let next = beat(&self.disk, config, &self.name, self.now, &heard);
+        Some((engines, next.unwrap()?))
     }
 
     fn open_input(&mut self, user: &str, since: Option<&str>) -> Input {

@@ -93,6 +93,8 @@ pub struct Cluster {
     /// How often any object has been woken by each cause.
     pub timers: u32,
     pub alarms: u32,
+    /// How many of the alarms were but pings.
+    pub beats: u32,
 }
 
 impl Cluster {
@@ -112,6 +114,7 @@ impl Cluster {
             pongs: vec![],
             timers: 0,
             alarms: 0,
+            beats: 0,
         }
     }
 
@@ -146,20 +149,49 @@ impl Cluster {
             };
             let pings = flush.frames.iter().filter(|frame| as_text(frame) == "2");
             for id in pings.flat_map(|_| &flush.connections) {
-                let of = (name.to_owned(), *id);
-                if self.silent.contains(&of) || self.unread.contains(&of) {
-                    continue;
-                }
-                let now = self.now;
-                let shell = self.shell(name);
-                if shell.auto_response == Some(AutoResponse::Engine) {
-                    shell.heard.insert(*id, now);
-                } else {
-                    self.pongs.push(of);
-                }
+                self.pinged(name, *id);
             }
         }
         outputs
+    }
+
+    /// A client is pinged: it answers, or the runtime does as soon as it has.
+    fn pinged(&mut self, name: &str, id: ConnectionId) {
+        let of = (name.to_owned(), id);
+        if self.silent.contains(&of) || self.unread.contains(&of) {
+            return;
+        }
+        let now = self.now;
+        let shell = self.shell(name);
+        if shell.auto_response == Some(AutoResponse::Engine) {
+            shell.heard.insert(id, now);
+        } else {
+            self.pongs.push(of);
+        }
+    }
+
+    /// The alarm rings. An object that sleeps may but ping, as the durable layer does it.
+    fn alarm(&mut self, name: &str) {
+        self.alarms += 1;
+        let shell = self.shell(name);
+        shell.wake.1 = None;
+        if shell.object.is_none()
+            && let Some((pinged, next)) = shell.beat()
+        {
+            shell.wake.1 = Some(next);
+            self.beats += 1;
+            for id in pinged {
+                let received = &mut self.shell(name).received;
+                received.entry(id).or_default().push("2".to_owned());
+                self.pinged(name, id);
+            }
+            return;
+        }
+        let shell = self.shell(name);
+        let heard = shell.heard.iter().map(|(id, at)| (*id, *at));
+        let heard = heard.filter(|(id, _)| shell.attachments.contains_key(id));
+        let heard = heard.collect();
+        self.turn(name, vec![Input::Alarm { heard }]);
     }
 
     /// A question from outside, answered when all has come to rest.
@@ -392,19 +424,13 @@ impl Cluster {
             };
             self.now = self.now.max(at);
             let shell = self.shell(&name);
-            let input = if is_timer {
+            if is_timer {
                 shell.wake.0 = None;
                 self.timers += 1;
-                Input::Timer
+                self.turn(&name, vec![Input::Timer]);
             } else {
-                shell.wake.1 = None;
-                let heard = shell.heard.iter().map(|(id, at)| (*id, *at));
-                let heard = heard.filter(|(id, _)| shell.attachments.contains_key(id));
-                let heard = heard.collect();
-                self.alarms += 1;
-                Input::Alarm { heard }
-            };
-            self.turn(&name, vec![input]);
+                self.alarm(&name);
+            }
             self.settle();
         }
         panic!("time stands still at {:?}", self.now);
