@@ -53,14 +53,20 @@ impl Object {
         if session_is_full(self.hub.sessions.get(sid)) {
             return self.close_session(sql, now, sid, DisconnectReason::ParseError);
         }
-        let token = Auth::read(auth).token;
+        let read = Auth::read(auth);
         let what_for = || Verifying::Connect {
             sid: sid.to_owned(),
             namespace: name.to_owned(),
             auth: auth.map(ToOwned::to_owned),
         };
-        match self.who(now, namespace, &door.claims, token.as_deref(), what_for) {
-            Ok(Judged::Good(claims)) => self.connect_as(sql, now, sid, name, auth, claims),
+        match self.who(
+            now,
+            namespace,
+            &door.claims,
+            read.token.as_deref(),
+            what_for,
+        ) {
+            Ok(Judged::Good(claims)) => self.connect_as(sql, now, sid, name, claims, auth, read),
             Ok(Judged::Asked(call)) => {
                 self.knock(sid, name, call);
                 Ok(())
@@ -73,20 +79,21 @@ impl Object {
     }
 
     /// The same, once it is known whose socket it is.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn connect_as(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         sid: &str,
         name: &str,
-        auth: Option<&serde_json::value::RawValue>,
         claims: Claims,
+        auth: Option<&serde_json::value::RawValue>,
+        read: Auth,
     ) -> Result<(), StorageError> {
         let Some(session) = self.hub.sessions.get(sid) else {
             return Ok(());
         };
         let (transport, knows_recovery) = (session.transport, session.door.recovery);
-        let read = Auth::read(auth);
         let window = self.environment.config.recovery_window_ms;
         let recovery = knows_recovery && window > 0;
         let record = Record {

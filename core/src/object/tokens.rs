@@ -12,7 +12,7 @@ use crate::{
     auth::{Claims, TokenError, Verdict},
     error::{Code, Refusal},
     event::Args,
-    hub::{ConnectionId, DisconnectReason, Knocking, Sent, SocketKey, Wire},
+    hub::{Auth, ConnectionId, DisconnectReason, Knocking, Sent, SocketKey, Wire},
     limits::{MAX_HELD_EVENTS, MAX_VERIFYING},
     names::Timestamp,
     namespaces::{self, Admission},
@@ -185,7 +185,10 @@ impl Object {
         let knocking = session.knocking.remove(namespace);
         let waiting = knocking.map(|k| k.waiting).unwrap_or_default();
         match verdict {
-            Ok(claims) => self.connect_as(sql, now, sid, namespace, auth, claims.clone())?,
+            Ok(claims) => {
+                let read = Auth::read(auth);
+                self.connect_as(sql, now, sid, namespace, claims.clone(), auth, read)?;
+            }
             // Nobody can say: its client comes back by itself, as to a server that is away. A session
             // that is of use is not ended for it.
             Err(TokenError::NoKeySet)
