@@ -92,6 +92,9 @@ pub const MAX_SQL_PARAMETERS: usize = 100;
 /// How many publications pile up past `HISTORY_MAX_MESSAGES` before they are pruned in one go: a
 /// row deleted is a row written, but a statement a message would be worse.
 pub const PRUNE_SLACK: u64 = 100;
+/// What is kept of publications that are gone, their keys above all, is looked for so often at the most: in a
+/// busy room that is all keys of a day.
+pub const SWEEP_EVERY_MS: u64 = 60 * 60_000;
 /// How long a client's message id or an idempotency key is remembered at the least.
 pub const DEDUPE_MIN_AGE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Twilio's webhook bodies (CONTRACT: one over 1 MB is a 413).
