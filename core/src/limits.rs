@@ -35,9 +35,34 @@ pub const MAX_GRANTS: usize = 100;
 pub const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// An HS256 secret, at least: as long as the hash (RFC 7518 §3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
-/// Keys in `JWT_PUBLIC_KEYS`. A token without a known `kid` is tried against all of its family, at
-/// a fraction of a millisecond each.
+/// Keys in `JWT_PUBLIC_KEYS`.
 pub const MAX_PUBLIC_KEYS: usize = 32;
+/// Keys that a token without a `kid` is tried with, at a tenth of a millisecond or two each: whoever
+/// sends nonsense costs no more than that. All of `JWT_PUBLIC_KEYS` are among them.
+pub const MAX_CANDIDATE_KEYS: usize = MAX_PUBLIC_KEYS;
+/// A JWK set, in bytes: each key is a few hundred, with its certificates a few thousand.
+pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// Keys of a JWK set that are used, the first so many.
+pub const MAX_JWKS_KEYS: usize = 100;
+/// A JWK set this old is fetched anew when a token wants it.
+pub const JWKS_MAX_AGE_MS: u64 = 10 * 60_000;
+/// A JWK set is fetched anew for a `kid` that it has not at most so often, and so long after a try that
+/// failed.
+pub const JWKS_REFRESH_MS: u64 = 60_000;
+/// Where there has never been one, it is tried again so long after a try that failed.
+pub const JWKS_RETRY_MS: u64 = 5_000;
+/// Whoever fetches the JWK set has it after the shell's 10 s, or never: another one tries then.
+pub const JWKS_LOST_MS: u64 = 12_000;
+/// Who needs what another one fetches looks after this whether it has come; doubled each time.
+pub const JWKS_WAIT_MS: u64 = 25;
+/// The longest such wait: ten thousand sockets may wait at once.
+pub const JWKS_MAX_WAIT_MS: u64 = 1_000;
+/// Tokens that the runtime checks for one object at once: one for each session.
+pub const MAX_VERIFYING: usize = MAX_SESSIONS;
+/// An RSA key's modulus, in bytes: 2048 bits (RFC 7518 §3.3) …
+pub const MIN_RSA_MODULUS_BYTES: usize = 256;
+/// … to 8192: what it costs to check a signature grows with its square.
+pub const MAX_RSA_MODULUS_BYTES: usize = 1024;
 /// Keys in `TWILIO_SIGNING_KEYS`: two while rotating, for each of a few settings.
 pub const MAX_SIGNING_KEYS: usize = 32;
 /// A chat message, in characters (CONTRACT `/chat`).

@@ -20,6 +20,7 @@ mod questions;
 mod recovery;
 mod requests;
 mod sockets;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -87,6 +88,8 @@ pub struct Object {
     ids: ids::Ids,
     calls: HashMap<CallId, links::Call>,
     last_call: u64,
+    /// The tokens that the runtime checks.
+    verifying: HashMap<CallId, tokens::Verifying>,
     /// Questions to everyone in this room.
     questions: BTreeMap<u64, questions::RoomQuestion>,
     last_question: u64,
@@ -189,6 +192,7 @@ impl Object {
             calls: HashMap::new(),
             // An answer to a question of a machine that is no more is nobody's.
             last_call: now.0.saturating_mul(1000),
+            verifying: HashMap::new(),
             questions: BTreeMap::new(),
             last_question: now.0.saturating_mul(1000),
             gatherings: BTreeMap::new(),
@@ -324,6 +328,7 @@ impl Object {
                 body,
             } => self.engine(sql, now, *request, engine, body),
             Input::Answered { call, answer } => self.answered(sql, now, *call, answer.as_deref()),
+            Input::Verified { call, verdict } => self.verified(sql, now, *call, verdict),
             Input::Closed { connection } => self.leave(sql, now, *connection, true),
             Input::Request { request, body } => self.request(sql, now, *request, body),
             Input::Delivered {

@@ -12,5 +12,7 @@ pub mod random;
 pub mod room;
 pub mod sockets;
 pub mod storage;
+pub mod tokens;
+mod web_crypto;
 
 pub use room::Room;

@@ -11,7 +11,8 @@ use std::{
 };
 
 use dialtone_core::{
-    error::{Problem, Refusal},
+    auth::TokenError,
+    error::{Code, Problem, Refusal},
     hub::{Attachment, ConnectionId},
     limits::PEER_WINDOW_MS,
     names::{RoomName, Timestamp},
@@ -38,6 +39,7 @@ use crate::{
     peers, random,
     sockets::{Engines, Other, Sockets, heard, other},
     storage::{ObjectSql, describe},
+    tokens,
 };
 
 /// A room.
@@ -159,6 +161,7 @@ pub fn problem(refusal: &Refusal) -> Result<Response> {
     match refusal.code.status() {
         401 => headers.set("www-authenticate", "Bearer")?,
         429 => headers.set("retry-after", "1")?,
+        _ if refusal.code == Code::Unavailable => headers.set("retry-after", "5")?,
         _ => {}
     }
     Ok(response)
@@ -506,6 +509,16 @@ impl Shell {
                 Output::Listen => self.push(Input::Heard(heard(&self.context))),
                 Output::Ask { call, object, body } => {
                     self.ask_object(object, Question::Call(call), &body);
+                }
+                Output::Verify { call, token } => {
+                    let shell = Rc::clone(self);
+                    self.spawn(async move {
+                        let verdict = match environment(&shell.env) {
+                            Ok(environment) => tokens::finish(&environment.keys, token).await,
+                            Err(_) => Err(TokenError::NotConfigured),
+                        };
+                        shell.push(Input::Verified { call, verdict });
+                    });
                 }
                 Output::Deliver { room, delivery } => {
                     let parcels = delivery.parcels.clone();

@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::{
-    auth::Grant,
+    auth::{Grant, Unverified},
     error::Code,
     event::Args,
     event_webhook::Post,
@@ -27,6 +27,7 @@ mod beat;
 mod lines;
 mod simulation;
 mod socket_io;
+mod tokens;
 mod world;
 
 /// SQLite that fails the n-th statement from now, if told to.
@@ -66,6 +67,8 @@ struct Shell {
     twilio: Vec<(room::Job, Call)>,
     polls: HashMap<RequestId, Polled>,
     calls: Vec<(CallId, RoomName, String)>,
+    /// The tokens that it has checked.
+    verifies: Vec<(CallId, Unverified<'static>)>,
     auto_response: Option<AutoResponse>,
     /// It wants to know whom the runtime heard.
     listens: bool,
@@ -139,6 +142,7 @@ impl Shell {
             twilio: vec![],
             polls: HashMap::new(),
             calls: vec![],
+            verifies: vec![],
             auto_response: None,
             listens: false,
             wake: (None, None),
@@ -204,6 +208,7 @@ impl Shell {
                 Output::Ask { call, object, body } => {
                     self.calls.push((*call, object.clone(), body.to_string()));
                 }
+                Output::Verify { call, token } => self.verifies.push((*call, token.clone())),
                 Output::Listen => self.listens = true,
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
                 Output::Wake { timer, alarm } => {
