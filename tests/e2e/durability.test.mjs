@@ -127,8 +127,8 @@ test("through ten kills at random moments every acknowledged event and SMS is in
     if (position !== undefined) assert.equal(hello.recovered, true, `round ${round}: the listener resumes`);
     assert.equal(hello.epoch, (epoch ??= hello.epoch));
 
-    const talk = async (sender) => {
-      const client = await join(t, current, "demo:1", { sub: sender.sub, rooms: ["demo:1"] });
+    const clients = await Promise.all(senders.map(({ sub }) => join(t, current, "demo:1", { sub, rooms: ["demo:1"] })));
+    const talk = async (sender, client) => {
       for (const id of sender.pending) client.send({ event: "note", data: id, id });
       while (running && client.socket.readyState === 1) {
         const id = `${sender.sub}-${++sender.count}`;
@@ -151,7 +151,7 @@ test("through ten kills at random moments every acknowledged event and SMS is in
         sms.pending = undefined;
       }
     };
-    const traffic = [...senders.map(talk), text()];
+    const traffic = [...senders.map((sender, n) => talk(sender, clients[n])), text()];
     await sleep(100 + Math.random() * 400);
     running = false;
     await crash(current);

@@ -146,10 +146,11 @@ export class Client {
     });
   }
 
-  /** Opened, or the HTTP status and body with which it was refused. */
+  /** Opened, or the HTTP status and body with which it was refused; or why there was no answer. */
   opened() {
     return new Promise((resolve, reject) => {
       this.socket.on("open", () => resolve(this));
+      this.socket.on("error", reject);
       this.socket.on("unexpected-response", async (_, response) => {
         let text = "";
         for await (const chunk of response) text += chunk;
