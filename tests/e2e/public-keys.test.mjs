@@ -219,7 +219,8 @@ describe("an issuer's key set", { concurrency: 2, timeout: 120_000 }, () => {
     const waiting = ["websocket", "polling"].map((transport) => io(t, server, jwt, { transports: [transport], reconnection: true, reconnectionDelayMax: 500 }));
     waiting.push(io(t, server, undefined, { query: { token: jwt }, reconnection: true, reconnectionDelayMax: 500 }));
     let errors = 0;
-    for (const { socket } of waiting.slice(0, 2)) socket.on("connect_error", () => errors++);
+    // One without data is of the transport: a session that is closed in the middle of a poll.
+    for (const { socket } of waiting.slice(0, 2)) socket.on("connect_error", ({ data }) => (errors += data ? 1 : 0));
     await sleep(1_000);
     assert.ok(waiting.every(({ socket }) => !socket.connected && socket.active), "they go on trying");
     assert.equal(errors, 0, "nobody is told that the token is bad");
