@@ -278,6 +278,13 @@ pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
     }
 }
 
+/// Whether a room's Socket.IO clients hear who came and went as diffs of what they were told when they
+/// came in.
+pub fn tells_diffs(room: &RoomName, user: &UserId) -> bool {
+    let kind = kind_of(room);
+    kind.keeps_presence() && matches!(kind.came_or_went(room, user, true), Presence::Diff)
+}
+
 /// Whether Socket.IO clients of `namespace` may be in `room`.
 pub fn serves(room: &RoomName, namespace: &str) -> bool {
     let kind = kind_of(room);

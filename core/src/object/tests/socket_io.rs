@@ -1086,6 +1086,36 @@ fn recovery_long_after_the_last_event_brings_nothing_twice() {
     assert_eq!(messages(&mut ann, &mut cluster), ["live"]);
 }
 
+/// Found by the simulator: diffs are not kept, so a recovered client showed people who had gone.
+#[test]
+fn a_recovered_client_is_told_who_is_here_now() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::connected("ann", "/", &mut cluster, "lobby:0");
+    let mut bob = Client::connected("bob", "/", &mut cluster, "lobby:1");
+    for client in [&mut bob, &mut ann] {
+        client.call(&mut cluster, "join", json!("demo:1"));
+    }
+    for home in ["lobby:0", "lobby:1"] {
+        ann.drop_wire(&mut cluster);
+        ann.take(&mut cluster);
+        bob.drop_wire(&mut cluster);
+        cluster.pass(PRESENCE_GRACE_MS + 1_000);
+        ann.connect(&mut cluster, home);
+        assert!(ann.recovered);
+        let state = ann.take(&mut cluster).pop().unwrap();
+        assert_eq!(state[0], "presence_state");
+        let users = state[1]["users"].as_array().unwrap();
+        let users: Vec<&str> = users
+            .iter()
+            .map(|u| u["userId"].as_str().unwrap())
+            .collect();
+        assert_eq!(users, ["ann"], "at {home}");
+        // And then what changes.
+        bob.connect(&mut cluster, "lobby:1");
+        assert_eq!(ann.heard(&mut cluster), ["presence_diff"]);
+    }
+}
+
 #[test]
 fn a_sender_is_not_sent_its_own_by_a_recovery() {
     let mut cluster = Cluster::new(&[]);
@@ -1103,7 +1133,10 @@ fn a_sender_is_not_sent_its_own_by_a_recovery() {
     ann.cut(&mut cluster);
     bob.call(&mut cluster, "send", data);
     ann.connect(&mut cluster, OTHER);
-    assert_eq!(ann.heard(&mut cluster), ["theirs", "theirs"]);
+    assert_eq!(
+        ann.heard(&mut cluster),
+        ["theirs", "theirs", "presence_state"]
+    );
 }
 
 #[test]
