@@ -1086,6 +1086,30 @@ fn recovery_long_after_the_last_event_brings_nothing_twice() {
     assert_eq!(messages(&mut ann, &mut cluster), ["live"]);
 }
 
+/// Found by the simulator: how far a room's own sockets had come in it was forgotten with the journal.
+#[test]
+fn recovery_at_home_long_after_the_last_event_brings_nothing_twice() {
+    let mut cluster = Cluster::new(&[]);
+    let home = "chat:1";
+    let mut ann = Client::connected("ann", "/chat", &mut cluster, home);
+    join_chat(&mut ann, &mut cluster, "1");
+    let (_, mut bob) = chat(&mut cluster);
+    say_in_chat(&mut bob, &mut cluster, "1", "seen");
+    assert_eq!(messages(&mut ann, &mut cluster), ["seen"]);
+    for to in [home, LOBBY] {
+        cluster.pass(1_000_000);
+        ann.read(&mut cluster);
+        ann.drop_wire(&mut cluster);
+        ann.connect(&mut cluster, to);
+        assert!(ann.recovered);
+        assert_eq!(
+            messages(&mut ann, &mut cluster),
+            Vec::<String>::new(),
+            "{to}"
+        );
+    }
+}
+
 /// Found by the simulator: diffs are not kept, so a recovered client showed people who had gone.
 #[test]
 fn a_recovered_client_is_told_who_is_here_now() {
