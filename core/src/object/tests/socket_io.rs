@@ -1110,6 +1110,26 @@ fn recovery_at_home_long_after_the_last_event_brings_nothing_twice() {
     }
 }
 
+/// Found by the simulator: who was not told of one diff showed somebody else for ever.
+#[test]
+fn who_came_and_went_is_told_though_a_push_is_lost() {
+    for fate in [Fate::Fail, Fate::LoseAnswer] {
+        let mut cluster = Cluster::new(&[]);
+        let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+        ann.call(&mut cluster, "join", json!("demo:1"));
+        let mut bob = Client::connected("bob", "/", &mut cluster, OTHER);
+        ann.take(&mut cluster);
+        let push = ("demo:1".to_owned(), LOBBY.to_owned(), fate);
+        cluster.rules.push(push);
+        bob.call(&mut cluster, "join", json!("demo:1"));
+        cluster.rules.clear();
+        cluster.pass(1_000);
+        let heard = ann.take(&mut cluster);
+        let last = heard.last().expect("it is told");
+        assert_eq!(last[1]["joins"][0]["userId"], "bob", "{fate:?}");
+    }
+}
+
 /// Found by the simulator: diffs are not kept, so a recovered client showed people who had gone.
 #[test]
 fn a_recovered_client_is_told_who_is_here_now() {
