@@ -15,7 +15,7 @@ use crate::{
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{
         self, Action, Admission, Offer, kind_of, namespace::presence_state, namespace_of,
-        tells_diffs,
+        tells_diffs, tells_people,
     },
     room::LOCAL,
     storage::{Sql, StorageError},
@@ -276,7 +276,7 @@ impl Object {
             access,
             since,
             people: match purpose {
-                Purpose::Asked { .. } => true,
+                Purpose::Asked { .. } => tells_people(room, &socket.record.claims.user),
                 // What diffs there were while it was cut it has not heard.
                 Purpose::Recover(_) => tells_diffs(room, &socket.record.claims.user),
                 Purpose::Connect => false,

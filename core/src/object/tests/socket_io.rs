@@ -1130,6 +1130,23 @@ fn who_came_and_went_is_told_though_a_push_is_lost() {
     }
 }
 
+/// Found by the simulator: each who joined had the whole list made, and threw it away.
+#[test]
+fn a_room_lists_who_is_here_for_those_alone_who_are_told() {
+    for (namespace, event, data, is_told) in [
+        ("/", "join", json!("demo:1"), true),
+        ("/jobs", "subscribe-job", json!("1"), false),
+        ("/chat", "join_chat", json!({"chatId": "1"}), false),
+    ] {
+        let mut cluster = Cluster::new(&[]);
+        let mut ann = Client::connected("ann", namespace, &mut cluster, LOBBY);
+        cluster.made.clear();
+        ann.call(&mut cluster, event, data);
+        let asked = format!(r#""people":{is_told}"#);
+        assert!(cluster.made[0].body.contains(&asked), "{:?}", cluster.made);
+    }
+}
+
 /// Found by the simulator: diffs are not kept, so a recovered client showed people who had gone.
 #[test]
 fn a_recovered_client_is_told_who_is_here_now() {
