@@ -9,6 +9,7 @@ use dialtone_core::{
     object::Environment,
     wire::{self, Access, Membership},
 };
+use dialtone_durable::tokens;
 use worker::{Date, Env, Request};
 
 use crate::{Failure, rooms};
@@ -50,7 +51,7 @@ pub fn check_origin(request: &Request, config: &Config) -> Result<CorsDecision, 
 }
 
 /// The verified token of a request.
-pub fn claims(request: &Request, environment: &Environment) -> Result<Claims, Refusal> {
+pub async fn claims(request: &Request, environment: &Environment) -> Result<Claims, Refusal> {
     let token = credentials::find_token(
         header(request, "authorization").as_deref(),
         header(request, "sec-websocket-protocol").as_deref(),
@@ -61,7 +62,7 @@ pub fn claims(request: &Request, environment: &Environment) -> Result<Claims, Re
         return Err(dialtone_core::auth::TokenError::NotConfigured.into());
     }
     let token = token.ok_or(dialtone_core::auth::TokenError::Missing)?;
-    Ok(environment.keys.verify(&token, now())?)
+    Ok(tokens::verify(&environment.keys, &token).await?)
 }
 
 impl Caller<'_> {

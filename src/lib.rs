@@ -112,7 +112,7 @@ async fn handle(
     if route == Route::Preflight {
         return Ok(Reply::AsIs(respond::preflight(cors)?));
     }
-    let claims = auth::claims(&request, &environment)?;
+    let claims = auth::claims(&request, &environment).await?;
     let caller = auth::Caller {
         env,
         environment: &environment,

@@ -7,7 +7,7 @@ use std::ops::{Deref, RangeInclusive};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
-use url::Url;
+use url::{Host, Url};
 
 use crate::auth::{Keys, PublicKey, origin};
 use crate::limits::{MAX_PUBLIC_KEYS, MAX_SIGNING_KEYS};
@@ -247,7 +247,7 @@ impl AuthConfig {
             secret: vars.secret("JWT_SECRET"),
             secret_previous: vars.secret("JWT_SECRET_PREVIOUS"),
             public_keys: vars.public_keys("JWT_PUBLIC_KEYS")?,
-            jwks_url: vars.http_url("JWT_JWKS_URL")?,
+            jwks_url: vars.jwks_url("JWT_JWKS_URL")?,
             issuer: vars.text("JWT_ISSUER"),
             audience: vars.text("JWT_AUDIENCE"),
             user_claim: vars
@@ -333,6 +333,16 @@ pub(crate) fn web_url(text: &str) -> Option<Url> {
         && url.username().is_empty()
         && url.password().is_none();
     is_plain.then_some(url)
+}
+
+/// Whether the URL's host is the machine itself (RFC 6761 §6.3).
+fn is_local(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Where the variables come from, and one method for each shape they have.
@@ -440,6 +450,18 @@ impl Variables<'_> {
                 "must be a full http:// or https:// URL without a user name, password or fragment",
             )),
             url => Ok(url),
+        }
+    }
+
+    /// Whoever can change what this URL says can sign tokens.
+    fn jwks_url(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
+        let url = self.http_url(name)?;
+        match url.as_deref().and_then(web_url) {
+            Some(url) if url.scheme() != "https" && !is_local(&url) => Err(ConfigError::new(
+                name,
+                "must begin with https://, unless its host is this machine",
+            )),
+            _ => Ok(url),
         }
     }
 

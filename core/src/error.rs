@@ -31,6 +31,7 @@ pub enum Code {
     Internal,
     TwilioError,
     NotConfigured,
+    Unavailable,
 }
 
 impl Code {
@@ -72,6 +73,7 @@ impl Code {
             Self::Internal => ("internal", 500, "Internal Server Error"),
             Self::TwilioError => ("twilio_error", 502, "Bad Gateway"),
             Self::NotConfigured => ("not_configured", 503, "Service Unavailable"),
+            Self::Unavailable => ("unavailable", 503, "Service Unavailable"),
         }
     }
 }

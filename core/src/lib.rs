@@ -37,6 +37,7 @@ pub mod lines;
 pub mod names;
 pub mod namespaces;
 pub mod object;
+pub mod peer;
 pub mod room;
 pub mod socket_io;
 pub mod storage;

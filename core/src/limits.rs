@@ -35,9 +35,34 @@ pub const MAX_GRANTS: usize = 100;
 pub const MAX_TOKEN_LEN: usize = 8 * 1024;
 /// An HS256 secret, at least: as long as the hash (RFC 7518 §3.2).
 pub const MIN_JWT_SECRET_BYTES: usize = 32;
-/// Keys in `JWT_PUBLIC_KEYS`. A token without a known `kid` is tried against all of its family, at
-/// a fraction of a millisecond each.
+/// Keys in `JWT_PUBLIC_KEYS`.
 pub const MAX_PUBLIC_KEYS: usize = 32;
+/// Keys that a token without a `kid` is tried with, at a tenth of a millisecond or two each: whoever
+/// sends nonsense costs no more than that. All of `JWT_PUBLIC_KEYS` are among them.
+pub const MAX_CANDIDATE_KEYS: usize = MAX_PUBLIC_KEYS;
+/// A JWK set, in bytes: each key is a few hundred, with its certificates a few thousand.
+pub const MAX_JWKS_BYTES: usize = 256 * 1024;
+/// Keys of a JWK set that are used, the first so many.
+pub const MAX_JWKS_KEYS: usize = 100;
+/// A JWK set this old is fetched anew when a token wants it.
+pub const JWKS_MAX_AGE_MS: u64 = 10 * 60_000;
+/// A JWK set is fetched anew for a `kid` that it has not at most so often, and so long after a try that
+/// failed.
+pub const JWKS_REFRESH_MS: u64 = 60_000;
+/// Where there has never been one, it is tried again so long after a try that failed.
+pub const JWKS_RETRY_MS: u64 = 5_000;
+/// Whoever fetches the JWK set has it after the shell's 10 s, or never: another one tries then.
+pub const JWKS_LOST_MS: u64 = 12_000;
+/// Who needs what another one fetches looks after this whether it has come; doubled each time.
+pub const JWKS_WAIT_MS: u64 = 25;
+/// The longest such wait: ten thousand sockets may wait at once.
+pub const JWKS_MAX_WAIT_MS: u64 = 1_000;
+/// Tokens that the runtime checks for one object at once: one for each session.
+pub const MAX_VERIFYING: usize = MAX_SESSIONS;
+/// An RSA key's modulus, in bytes: 2048 bits (RFC 7518 §3.3) …
+pub const MIN_RSA_MODULUS_BYTES: usize = 256;
+/// … to 8192: what it costs to check a signature grows with its square.
+pub const MAX_RSA_MODULUS_BYTES: usize = 1024;
 /// Keys in `TWILIO_SIGNING_KEYS`: two while rotating, for each of a few settings.
 pub const MAX_SIGNING_KEYS: usize = 32;
 /// A chat message, in characters (CONTRACT `/chat`).
@@ -67,6 +92,9 @@ pub const MAX_SQL_PARAMETERS: usize = 100;
 /// How many publications pile up past `HISTORY_MAX_MESSAGES` before they are pruned in one go: a
 /// row deleted is a row written, but a statement a message would be worse.
 pub const PRUNE_SLACK: u64 = 100;
+/// What is kept of publications that are gone, their keys above all, is looked for so often at the most: in a
+/// busy room that is all keys of a day.
+pub const SWEEP_EVERY_MS: u64 = 60 * 60_000;
 /// How long a client's message id or an idempotency key is remembered at the least.
 pub const DEDUPE_MIN_AGE_MS: u64 = 24 * 60 * 60 * 1000;
 /// Twilio's webhook bodies (CONTRACT: one over 1 MB is a 413).
@@ -127,6 +155,15 @@ pub const LINK_MAX_RETRY_MS: u64 = 10_000;
 /// A lobby that was told something with an answer says within this time that it has it, or is told the
 /// newest offset once more. While it waits the room cannot sleep, which costs more than that request.
 pub const LINK_CONFIRM_MS: u64 = 250;
+/// An object has a WebSocket to another one while it asks it so often within [`PEER_WINDOW_MS`]: to be
+/// awake for a second, which it then is, costs as much as ten requests.
+pub const PEER_SOCKET_AFTER: u32 = 10;
+/// How long is counted how often another object is asked.
+pub const PEER_WINDOW_MS: u64 = 1_000;
+/// Who has not answered by then is asked again later, or never.
+pub const CALL_TIMEOUT_MS: u64 = 10_000;
+/// Objects of which is remembered how often they were asked; past it those that are quiet are forgotten.
+pub const MAX_PEERS: usize = 1_000;
 /// A socket's join, or an event with an id, is tried over a link for so long before its sender is
 /// told that it failed.
 pub const LINK_GIVE_UP_MS: u64 = 15_000;
@@ -149,6 +186,9 @@ pub const MAX_NAMESPACES: usize = 16;
 pub const ATTACHMENTS_TIMEOUT_MS: u64 = 10_000;
 /// A heartbeat interval from this on is the object's alarm; shorter ones are timers of each session.
 pub const MIN_ALARM_INTERVAL_MS: u64 = 10_000;
+/// An object that sleeps through its heartbeats wakes to itself at least so often: what it noted of itself
+/// is not trusted for longer.
+pub const MAX_ASLEEP_MS: u64 = 10 * 60_000;
 /// A closed polling session is remembered for so long, to answer the GET that was on its way.
 pub const CLOSED_SESSION_MS: u64 = 5_000;
 /// One row of the journal holds at most so many bytes.

@@ -5,6 +5,7 @@
 //! one run, and each other room one request. The shell in `durable/` carries the outputs out, in
 //! order, once the transaction is through.
 
+mod beat;
 mod connect;
 mod connections;
 mod deadlines;
@@ -19,12 +20,14 @@ mod questions;
 mod recovery;
 mod requests;
 mod sockets;
+mod tokens;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
 };
 
+pub use beat::beat;
 pub use ids::{Seed, home_of};
 pub use io::{AutoResponse, CallId, Input, Output, Polled, answer_without_room};
 
@@ -85,6 +88,8 @@ pub struct Object {
     ids: ids::Ids,
     calls: HashMap<CallId, links::Call>,
     last_call: u64,
+    /// The tokens that the runtime checks.
+    verifying: HashMap<CallId, tokens::Verifying>,
     /// Questions to everyone in this room.
     questions: BTreeMap<u64, questions::RoomQuestion>,
     last_question: u64,
@@ -106,6 +111,10 @@ pub struct Object {
     latest: Option<(Rc<Publication>, u64)>,
     /// Plain sockets that came in this turn: they are told who is here, not who came.
     fresh: Vec<ConnectionId>,
+    /// Nothing has happened yet since it woke.
+    was_asleep: bool,
+    /// It has noted how it sleeps.
+    has_note: bool,
     out: Vec<Output>,
     timer_set: Option<Timestamp>,
     alarm_set: Option<Timestamp>,
@@ -161,6 +170,7 @@ impl Object {
     ) -> Result<Self, StorageError> {
         let mut ids = ids::Ids::new(seed);
         let room = Room::open(sql, name, ids.epoch(), environment.config.history)?;
+        beat::awake(sql)?;
         let journal = Journal::open(sql, &room.name, &room.epoch)?;
         let heartbeat = engine::Heartbeat::new(&environment.config, &room.name, now);
         let mut hub = Hub::new(heartbeat.timers());
@@ -182,6 +192,7 @@ impl Object {
             calls: HashMap::new(),
             // An answer to a question of a machine that is no more is nobody's.
             last_call: now.0.saturating_mul(1000),
+            verifying: HashMap::new(),
             questions: BTreeMap::new(),
             last_question: now.0.saturating_mul(1000),
             gatherings: BTreeMap::new(),
@@ -194,6 +205,8 @@ impl Object {
             link_answers: Vec::new(),
             latest: None,
             fresh: Vec::new(),
+            was_asleep: true,
+            has_note: false,
             out: Vec::new(),
             timer_set: None,
             alarm_set: None,
@@ -220,6 +233,7 @@ impl Object {
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        self.take_note_back(sql, inputs)?;
         // Those are many rows, and a heartbeat needs none of them.
         if inputs.iter().any(|input| !input.is_clock()) {
             self.find_positions(sql)?;
@@ -250,6 +264,7 @@ impl Object {
         self.ask_links(now, &mut out);
         self.send_due(sql, now, &mut out)?;
         self.deliver_outbox(sql, now, &mut out)?;
+        self.note_sleep(sql, now, inputs)?;
         out.extend(self.wake(now));
         Ok(out)
     }
@@ -313,6 +328,7 @@ impl Object {
                 body,
             } => self.engine(sql, now, *request, engine, body),
             Input::Answered { call, answer } => self.answered(sql, now, *call, answer.as_deref()),
+            Input::Verified { call, verdict } => self.verified(sql, now, *call, verdict),
             Input::Closed { connection } => self.leave(sql, now, *connection, true),
             Input::Request { request, body } => self.request(sql, now, *request, body),
             Input::Delivered {

@@ -363,19 +363,27 @@ pub fn exists(sql: &dyn Sql) -> Result<bool, StorageError> {
     Ok(!tables.is_empty())
 }
 
-fn meta(sql: &dyn Sql, key: &str) -> Result<Option<String>, StorageError> {
+/// What is kept of the object itself under `key`.
+pub fn meta(sql: &dyn Sql, key: &str) -> Result<Option<String>, StorageError> {
     let rows = sql.run("SELECT value FROM meta WHERE key = ?", &[text(key)])?;
     rows.first()
         .map(|row| row.text(0, "meta").map(str::to_owned))
         .transpose()
 }
 
-fn set_meta(sql: &dyn Sql, key: &str, value: &str) -> Result<(), StorageError> {
+/// Keeps `value` of the object itself under `key`.
+pub fn set_meta(sql: &dyn Sql, key: &str, value: &str) -> Result<(), StorageError> {
     sql.run(
         "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
         &[text(key), text(value)],
     )
     .map(drop)
+}
+
+/// Keeps nothing of the object itself under `key` any more.
+pub fn forget_meta(sql: &dyn Sql, key: &str) -> Result<(), StorageError> {
+    sql.run("DELETE FROM meta WHERE key = ?", &[text(key)])
+        .map(drop)
 }
 
 /// What the room keeps under `key`.

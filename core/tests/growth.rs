@@ -20,7 +20,7 @@ use dialtone_core::{
     hub::{ConnectionId, Frame},
     names::{RoomName, StreamPosition, UserId},
     object::{Input, Output},
-    wire::{Access, Op, Request},
+    wire::{Access, Op, Parcel, Request},
 };
 use world::{World, claims, push};
 
@@ -265,6 +265,41 @@ fn a_full_history_is_pruned_in_one_go_for_many_publications() {
         .filter(|(text, _)| text.starts_with("DELETE FROM log"));
     let prunes: usize = prunes.map(|(_, count)| count).sum();
     assert!((2..=4).contains(&prunes), "{prunes} in 300");
+}
+
+/// Publications that a backend gave ids of its own, from the `from`-th on.
+fn with_ids(world: &mut World, from: usize, count: usize) -> Vec<Input> {
+    let mut inputs = world.publishes(count);
+    for (n, input) in inputs.iter_mut().enumerate() {
+        if let Input::Request { body, .. } = input
+            && let Request::Deliver { parcels } = &mut **body
+            && let [Parcel::Event(item)] = parcels.as_mut_slice()
+        {
+            item.dedupe = Some(format!("id-{}", from + n));
+        }
+    }
+    inputs
+}
+
+#[test]
+fn pruning_walks_none_of_what_is_kept_for_longer() {
+    let of = |messages: usize| {
+        let mut world = World::home(3, false);
+        for from in (0..messages).step_by(50) {
+            let inputs = with_ids(&mut world, from, 50);
+            world.turn(&inputs);
+        }
+        let inputs = with_ids(&mut world, messages, 60);
+        let (cost, _) = cost(&mut world, &inputs);
+        let pruned = |(text, _): &(String, usize)| text.starts_with("DELETE FROM log");
+        assert!(cost.statements.iter().any(pruned));
+        cost
+    };
+    // Fifty after a prune, both of them: with sixty more it is due again.
+    let (few_keys, many_keys) = (of(10_200), of(20_250));
+    assert_eq!(few_keys.statements, many_keys.statements);
+    let (few, many) = (few_keys.steps, many_keys.steps);
+    assert!(many <= few + few.div_euclid(20), "{few} steps, and {many}");
 }
 
 // ── Between objects ──

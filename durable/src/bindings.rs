@@ -19,8 +19,16 @@ extern "C" {
     pub fn storage(this: &Context) -> Storage;
     #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
     pub fn accept_web_socket(this: &Context, socket: &Socket) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
+    pub fn accept_web_socket_tagged(
+        this: &Context,
+        socket: &Socket,
+        tags: &Array,
+    ) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = getWebSockets)]
     pub fn get_web_sockets(this: &Context) -> Result<Array, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = getWebSockets)]
+    pub fn get_web_sockets_tagged(this: &Context, tag: &str) -> Result<Array, JsValue>;
     #[wasm_bindgen(method, catch, js_name = setWebSocketAutoResponse)]
     pub fn set_web_socket_auto_response(
         this: &Context,

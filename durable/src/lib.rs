@@ -4,6 +4,7 @@ pub mod bindings;
 pub mod environment;
 pub mod logging;
 pub mod metrics;
+pub mod peer_sockets;
 pub mod peers;
 pub mod random;
 // The macro's generated functions have no docs.
@@ -11,5 +12,7 @@ pub mod random;
 pub mod room;
 pub mod sockets;
 pub mod storage;
+pub mod tokens;
+mod web_crypto;
 
 pub use room::Room;

@@ -48,6 +48,7 @@ struct Counters {
     sends: u64,
     hops: u64,
     hop_failures: u64,
+    peer_sockets: u64,
     storage_errors: u64,
     publications: u64,
     duplicates: u64,
@@ -123,6 +124,11 @@ pub fn hop(ok: bool) {
     });
 }
 
+/// A WebSocket to another object was opened.
+pub fn peer_socket() {
+    with(|c| bump(&mut c.peer_sockets, 1));
+}
+
 /// Twilio was asked to send a message.
 pub fn twilio_call(verdict: &Verdict) {
     with(|c| {
@@ -171,8 +177,9 @@ pub fn render() -> String {
             ("duplicates_total", "Events that were accepted before.", c.duplicates),
             ("refusals_total", "Events refused.", c.refusals),
             ("sends_total", "Frames handed to sockets.", c.sends),
-            ("hops_total", "Requests from object to object.", c.hops),
+            ("hops_total", "Questions from object to object.", c.hops),
             ("hop_failures_total", "Those that failed.", c.hop_failures),
+            ("peer_sockets_opened_total", "WebSockets from object to object, for those that ask often.", c.peer_sockets),
             ("storage_errors_total", "Turns that storage failed.", c.storage_errors),
         ] {
             let _ = writeln!(

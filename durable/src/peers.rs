@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use dialtone_core::{
-    event_webhook::Post, limits::MAX_TWILIO_ANSWER_BYTES, names::RoomName, twilio::rest, wire,
+    event_webhook::Post,
+    limits::{CALL_TIMEOUT_MS, MAX_TWILIO_ANSWER_BYTES},
+    names::RoomName,
+    peer::PEER_HEADER,
+    twilio::rest,
+    wire,
 };
 use futures::{
     StreamExt as _,
@@ -12,15 +17,14 @@ use futures::{
 use serde_json::json;
 use worker::{
     AbortController, Delay, Env, Fetch, Headers, Method, Request, RequestInit, RequestRedirect,
-    Response, Stub,
+    Response, Stub, wasm_bindgen::JsCast as _,
 };
 
-use crate::{logging, metrics};
+use crate::{bindings::Socket, logging, metrics};
 
 /// The binding that wrangler.toml gives the Room class.
 const BINDING: &str = "ROOMS";
-/// Who has not answered by now is asked again later, or never.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_millis(CALL_TIMEOUT_MS);
 
 /// The object that is `room`, made near the one who asks, should it be new.
 pub fn stub_near(env: &Env, room: &RoomName, hint: Option<&str>) -> worker::Result<Stub> {
@@ -62,9 +66,24 @@ pub async fn ask_json(env: &Env, room: &RoomName, body: &str) -> Option<String> 
             _ => Ok(None),
         }
     });
-    let answer = within_timeout(answer).await.flatten();
-    metrics::hop(answer.is_some());
-    answer
+    within_timeout(answer).await.flatten()
+}
+
+/// Opens a WebSocket to `room`; not accepted yet.
+pub async fn connect(env: &Env, room: &RoomName) -> Option<Socket> {
+    let answer = Box::pin(async {
+        let headers = Headers::new();
+        headers.set("upgrade", "websocket")?;
+        headers.set(PEER_HEADER, "1")?;
+        let mut init = RequestInit::new();
+        init.with_headers(headers);
+        let request = Request::new_with_init("https://room/", &init)?;
+        let response = stub(env, room)?.fetch_with_request(request).await?;
+        Ok(response.websocket())
+    });
+    let socket = within_timeout(answer).await.flatten()?;
+    let socket: &worker::web_sys::WebSocket = socket.as_ref();
+    Some(socket.clone().unchecked_into())
 }
 
 /// What comes in time, and is no failure.
@@ -157,13 +176,4 @@ async fn beginning(response: &mut Response) -> worker::Result<String> {
         }
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Brings parcels to `room`; whether it has them now.
-pub async fn deliver(env: &Env, room: &RoomName, parcels: Vec<wire::Parcel>) -> bool {
-    let request = wire::Request::Deliver { parcels };
-    match serde_json::to_string(&request) {
-        Ok(body) => ask_json(env, room, &body).await.is_some(),
-        Err(_) => false,
-    }
 }

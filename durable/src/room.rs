@@ -11,10 +11,13 @@ use std::{
 };
 
 use dialtone_core::{
-    error::{Problem, Refusal},
+    auth::TokenError,
+    error::{Code, Problem, Refusal},
     hub::{Attachment, ConnectionId},
+    limits::PEER_WINDOW_MS,
     names::{RoomName, Timestamp},
-    object::{Input, Object, Output, Polled, RequestId, answer_without_room},
+    object::{self, Input, Object, Output, Polled, RequestId, answer_without_room},
+    peer::{self, PEER_HEADER},
     room::Delivery,
     storage::StorageError,
     wire::{CONNECT_HEADER, Connect, ENGINE_HEADER, EngineRequest, Method, Request as RoomRequest},
@@ -32,9 +35,11 @@ use crate::{
     environment::environment,
     logging,
     metrics::{self, Wake},
+    peer_sockets::{PeerSockets, Question, Way},
     peers, random,
-    sockets::{Sockets, connection_of, heard},
+    sockets::{Engines, Other, Sockets, heard, other},
     storage::{ObjectSql, describe},
+    tokens,
 };
 
 /// A room.
@@ -55,6 +60,9 @@ impl DurableObject for Room {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         metrics::wake(Wake::Fetch);
         let headers = request.headers();
+        if headers.get(PEER_HEADER)?.is_some() {
+            return Response::from_websocket(Sockets::accept_peer(&self.shell.context)?);
+        }
         let input = if let Some(connect) = headers.get(CONNECT_HEADER)? {
             Pending::Open(serde_json::from_str(&connect)?)
         } else if let Some(engine) = headers.get(ENGINE_HEADER)? {
@@ -89,6 +97,14 @@ impl Room {
     /// The alarm rings. workerd calls one again that failed.
     pub fn alarm(&self) -> std::result::Result<(), JsValue> {
         metrics::wake(Wake::Alarm);
+        if self.shell.beat() {
+            return Ok(());
+        }
+        // Whom the runtime heard is known by the attachments: they are read once.
+        if self.shell.machine.borrow().is_none() {
+            let restored = self.shell.find_sockets();
+            self.shell.restored.replace(Some(restored));
+        }
         self.shell.inbox.borrow_mut().push(Input::Alarm {
             heard: heard(&self.shell.context),
         });
@@ -103,8 +119,10 @@ impl Room {
     #[wasm_bindgen(js_name = webSocketMessage)]
     pub fn web_socket_message(&self, socket: &Socket, message: &JsValue) {
         metrics::wake(Wake::Message);
-        if let Some(connection) = connection_of(socket) {
-            self.shell.push(frame(connection, message));
+        match other(socket) {
+            Some(Other::Client(connection)) => self.shell.push(frame(connection, message)),
+            Some(Other::Peer) => self.shell.asked(socket, message),
+            None => {}
         }
     }
 
@@ -143,6 +161,7 @@ pub fn problem(refusal: &Refusal) -> Result<Response> {
     match refusal.code.status() {
         401 => headers.set("www-authenticate", "Bearer")?,
         429 => headers.set("retry-after", "1")?,
+        _ if refusal.code == Code::Unavailable => headers.set("retry-after", "5")?,
         _ => {}
     }
     Ok(response)
@@ -176,15 +195,27 @@ enum Answer {
     Json(std::result::Result<String, Refusal>),
 }
 
+/// Who waits for an answer.
+enum Asker {
+    /// A request that is under way.
+    Request(oneshot::Sender<Answer>),
+    /// Another object, on its socket, under this number.
+    Peer(Socket, u64),
+}
+
 /// What is left when the machine is taken away: workerd's handles, and the inputs that wait.
 struct Shell {
     context: Context,
     env: Env,
     machine: RefCell<Option<Object>>,
     sockets: RefCell<Sockets>,
+    /// Their attachments, until the machine has them.
+    restored: RefCell<Option<(Vec<Attachment>, ConnectionId)>>,
     inbox: RefCell<Vec<Input>>,
-    waiting: RefCell<HashMap<RequestId, oneshot::Sender<Answer>>>,
+    waiting: RefCell<HashMap<RequestId, Asker>>,
     last_request: Cell<u64>,
+    peers: RefCell<PeerSockets>,
+    peers_are_looked_at: Cell<bool>,
     turn_is_due: Cell<bool>,
     /// The last turn had several inputs.
     is_busy: Cell<bool>,
@@ -192,6 +223,7 @@ struct Shell {
     timer: RefCell<JsValue>,
     on_turn: Function,
     on_timer: Function,
+    on_look: Function,
 }
 
 impl Shell {
@@ -218,13 +250,20 @@ impl Shell {
                     shell.inbox.borrow_mut().push(Input::Timer);
                     shell.turn();
                 }),
+                on_look: callback(|shell| {
+                    metrics::wake(Wake::Timer);
+                    shell.look_at_peers();
+                }),
                 context,
                 env,
                 machine: RefCell::default(),
                 sockets: RefCell::default(),
+                restored: RefCell::default(),
                 inbox: RefCell::default(),
                 waiting: RefCell::default(),
                 last_request: Cell::default(),
+                peers: RefCell::default(),
+                peers_are_looked_at: Cell::default(),
                 turn_is_due: Cell::default(),
                 is_busy: Cell::default(),
                 is_turning: Cell::default(),
@@ -248,10 +287,8 @@ impl Shell {
 
     /// A request: an input whose turn, or a later one, answers.
     async fn ask(self: &Rc<Self>, pending: Pending) -> Answer {
-        let request = RequestId(self.last_request.get().saturating_add(1));
-        self.last_request.set(request.0);
         let (sender, answer) = oneshot::channel();
-        self.waiting.borrow_mut().insert(request, sender);
+        let request = self.wait(Asker::Request(sender));
         self.push(match pending {
             Pending::Open(connect) => Input::Open { request, connect },
             Pending::Engine(engine, body) => Input::Engine {
@@ -266,10 +303,33 @@ impl Shell {
             .unwrap_or_else(|_| Answer::Json(Err(Refusal::internal())))
     }
 
+    fn wait(&self, asker: Asker) -> RequestId {
+        let request = RequestId(self.last_request.get().saturating_add(1));
+        self.last_request.set(request.0);
+        self.waiting.borrow_mut().insert(request, asker);
+        request
+    }
+
+    /// Another object asks, on its socket.
+    fn asked(self: &Rc<Self>, socket: &Socket, message: &JsValue) {
+        let Some(text) = message.as_string() else {
+            return;
+        };
+        let Some((number, body)) = peer::parse(&text) else {
+            return;
+        };
+        match body.and_then(|body| serde_json::from_str(body).ok()) {
+            Some(body) => {
+                let request = self.wait(Asker::Peer(socket.clone(), number));
+                self.push(Input::Request { request, body });
+            }
+            None => answer_peer(socket, number, ""),
+        }
+    }
+
     fn closed(self: &Rc<Self>, socket: &Socket, code: u16, reason: &str) {
-        let known = self.sockets.borrow_mut().closed(socket, code, reason);
-        // After a wake the cache is empty; the roster still has to hear of it.
-        if let Some(connection) = known.or_else(|| connection_of(socket)) {
+        let client = self.sockets.borrow_mut().closed(socket, code, reason);
+        if let Some(connection) = client {
             self.push(Input::Closed { connection });
         }
     }
@@ -314,7 +374,7 @@ impl Shell {
         }
         let storage = self.context.storage();
         let sql = ObjectSql(storage.sql());
-        let now = Timestamp(Date::now().as_millis());
+        let now = now();
         let mut outputs = Vec::new();
         let mut body = || {
             let mut machine = self.machine.borrow_mut();
@@ -347,14 +407,49 @@ impl Shell {
         Ok(outputs)
     }
 
-    /// Builds the machine from storage and the sockets' attachments.
-    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> std::result::Result<Object, JsValue> {
+    /// A heartbeat, where the machine is not needed for it.
+    fn beat(&self) -> bool {
+        let is_asleep = self.machine.borrow().is_none() && self.inbox.borrow().is_empty();
+        let (true, Ok(name), Ok(environment)) = (is_asleep, self.name(), environment(&self.env))
+        else {
+            return false;
+        };
+        let engines = Engines::find(&self.context);
+        let sql = ObjectSql(self.context.storage().sql());
+        let heard = engines.heard(&self.context);
+        match object::beat(&sql, &environment.config, &name, now(), &heard) {
+            Ok(Some(next)) => {
+                engines.ping();
+                self.set_wake(None, Some(next));
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                logging::error("beat_failed", json!({"error": error.to_string()}));
+                false
+            }
+        }
+    }
+
+    fn name(&self) -> std::result::Result<RoomName, JsValue> {
         let name = self.context.id().name().unwrap_or_default();
-        let name = RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))?;
-        let environment =
-            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+        RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))
+    }
+
+    /// Finds the sockets of an object that wakes, and reads their attachments.
+    fn find_sockets(&self) -> (Vec<Attachment>, ConnectionId) {
         let (sockets, attachments, last) = Sockets::restore(&self.context);
         *self.sockets.borrow_mut() = sockets;
+        (attachments, last)
+    }
+
+    /// Builds the machine from storage and the sockets' attachments.
+    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> std::result::Result<Object, JsValue> {
+        let name = self.name()?;
+        let environment =
+            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+        let restored = self.restored.take();
+        let (attachments, last) = restored.unwrap_or_else(|| self.find_sockets());
         Object::open(
             sql,
             environment,
@@ -413,19 +508,23 @@ impl Shell {
                 }
                 Output::Listen => self.push(Input::Heard(heard(&self.context))),
                 Output::Ask { call, object, body } => {
+                    self.ask_object(object, Question::Call(call), &body);
+                }
+                Output::Verify { call, token } => {
                     let shell = Rc::clone(self);
                     self.spawn(async move {
-                        let answer = peers::ask_json(&shell.env, &object, &body).await;
-                        shell.push(Input::Answered { call, answer });
+                        let verdict = match environment(&shell.env) {
+                            Ok(environment) => tokens::finish(&environment.keys, token).await,
+                            Err(_) => Err(TokenError::NotConfigured),
+                        };
+                        shell.push(Input::Verified { call, verdict });
                     });
                 }
                 Output::Deliver { room, delivery } => {
-                    let shell = Rc::clone(self);
-                    self.spawn(async move {
-                        let parcels = delivery.parcels.clone();
-                        let delivered = peers::deliver(&shell.env, &room, parcels).await;
-                        shell.delivered(delivery, delivered);
-                    });
+                    let parcels = delivery.parcels.clone();
+                    let request = RoomRequest::Deliver { parcels };
+                    let body = serde_json::to_string(&request).unwrap_or_default();
+                    self.ask_object(room, Question::Delivery(delivery), &body.into());
                 }
                 Output::Post(post) => {
                     let shell = Rc::clone(self);
@@ -463,8 +562,7 @@ impl Shell {
         };
         let on_message = listener(|shell, connection, event| {
             metrics::wake(Wake::Message);
-            let data = Reflect::get(&event, &JsValue::from_str("data")).unwrap_or_default();
-            shell.push(frame(connection, &data));
+            shell.push(frame(connection, &data_of(&event)));
         });
         let on_close = listener(|shell, connection, _| {
             metrics::wake(Wake::Close);
@@ -477,8 +575,98 @@ impl Shell {
     }
 
     fn answer(&self, request: RequestId, answer: Answer) {
-        if let Some(sender) = self.waiting.borrow_mut().remove(&request) {
-            drop(sender.send(answer));
+        let asker = self.waiting.borrow_mut().remove(&request);
+        match (asker, answer) {
+            (Some(Asker::Request(sender)), answer) => drop(sender.send(answer)),
+            (Some(Asker::Peer(socket, number)), Answer::Json(Ok(json))) => {
+                answer_peer(&socket, number, &json);
+            }
+            (Some(Asker::Peer(socket, number)), _) => answer_peer(&socket, number, ""),
+            (None, _) => {}
+        }
+    }
+
+    // ── Other objects ────────────────────────────────────────────────────────────────────────────
+
+    /// Asks another object: on the socket to it, or by request. In either case the answer is an input.
+    fn ask_object(self: &Rc<Self>, object: RoomName, question: Question, body: &Rc<str>) {
+        let way = self.peers.borrow_mut().ask(now(), &object, question, body);
+        let Way::Request { question, opens } = way else {
+            return;
+        };
+        if opens {
+            self.spawn(Rc::clone(self).open_peer(object.clone()));
+        }
+        let (shell, body) = (Rc::clone(self), Rc::clone(body));
+        self.spawn(async move {
+            let answer = peers::ask_json(&shell.env, &object, &body).await;
+            shell.answered(question, answer);
+        });
+    }
+
+    fn answered(self: &Rc<Self>, question: Question, answer: Option<String>) {
+        metrics::hop(answer.is_some());
+        match question {
+            Question::Call(call) => self.push(Input::Answered { call, answer }),
+            Question::Delivery(delivery) => self.delivered(delivery, answer.is_some()),
+        }
+    }
+
+    /// Opens a socket to another object. Until it is there, questions go by request.
+    async fn open_peer(self: Rc<Self>, object: RoomName) {
+        let socket = peers::connect(&self.env, &object).await;
+        let number = self.peers.borrow_mut().number();
+        let socket = socket.filter(|socket| self.listen(socket, &object, number).is_ok());
+        self.peers.borrow_mut().opened(&object, number, socket);
+        if !self.peers_are_looked_at.replace(true) {
+            set_timeout(&self.on_look, millis(PEER_WINDOW_MS));
+        }
+    }
+
+    fn listen(
+        self: &Rc<Self>,
+        socket: &Socket,
+        object: &RoomName,
+        number: u64,
+    ) -> std::result::Result<(), JsValue> {
+        let listener = |run: fn(&Rc<Self>, &RoomName, u64, &JsValue)| -> Function {
+            let (shell, object) = (Rc::downgrade(self), object.clone());
+            let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
+                if let Some(shell) = shell.upgrade() {
+                    run(&shell, &object, number, &event);
+                }
+            });
+            closure.into_js_value().unchecked_into()
+        };
+        let on_answer = listener(|shell, object, _, event| {
+            let Some(frame) = data_of(event).as_string() else {
+                return;
+            };
+            let answered = shell.peers.borrow_mut().answered(object, &frame);
+            if let Some((question, answer)) = answered {
+                shell.answered(question, answer);
+            }
+        });
+        let on_close = listener(|shell, object, number, _| {
+            let unanswered = shell.peers.borrow_mut().closed(object, number);
+            for question in unanswered {
+                shell.answered(question, None);
+            }
+        });
+        socket.add_event_listener("message", &on_answer)?;
+        socket.add_event_listener("close", &on_close)?;
+        socket.add_event_listener("error", &on_close)?;
+        socket.accept()
+    }
+
+    fn look_at_peers(self: &Rc<Self>) {
+        let (late, any) = self.peers.borrow_mut().look(now());
+        self.peers_are_looked_at.set(any);
+        if any {
+            set_timeout(&self.on_look, millis(PEER_WINDOW_MS));
+        }
+        for question in late {
+            self.answered(question, None);
         }
     }
 
@@ -500,7 +688,7 @@ impl Shell {
 
     fn set_wake(&self, timer: Option<Timestamp>, alarm: Option<Timestamp>) {
         if let Some(at) = timer {
-            let wait = at.0.saturating_sub(Date::now().as_millis());
+            let wait = at.0.saturating_sub(now().0);
             let timer = set_timeout(&self.on_timer, millis(wait));
             clear_timeout(&self.timer.replace(timer));
         }
@@ -510,6 +698,20 @@ impl Shell {
             logging::error("alarm_failed", json!({"error": describe(&error)}));
         }
     }
+}
+
+/// What a message's event brings.
+fn data_of(event: &JsValue) -> JsValue {
+    Reflect::get(event, &JsValue::from_str("data")).unwrap_or_default()
+}
+
+/// An object whose socket is gone by now has been told so.
+fn answer_peer(socket: &Socket, number: u64, json: &str) {
+    drop(socket.send(&peer::frame(number, json).into()));
+}
+
+fn now() -> Timestamp {
+    Timestamp(Date::now().as_millis())
 }
 
 fn thrown(error: &StorageError) -> JsValue {

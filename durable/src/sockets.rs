@@ -8,7 +8,7 @@ use dialtone_core::{
 };
 use worker::{
     WebSocketPair,
-    js_sys::{Date, Function, Uint8Array},
+    js_sys::{Array, Date, Function, Uint8Array},
     wasm_bindgen::{JsCast, JsValue},
 };
 
@@ -16,6 +16,23 @@ use crate::{
     bindings::{Context, OPEN, Socket},
     metrics,
 };
+
+/// What a socket from another object keeps, in place of an [`Attachment`].
+const PEER: &str = "peer";
+/// No client's: those begin at 1.
+const PEER_CONNECTION: u32 = 0;
+
+/// The tag of those that speak Engine.IO, or are about to: a tag is given once.
+const ENGINE: &str = "engine";
+
+/// Whose end of a WebSocket the other one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Other {
+    /// A client's.
+    Client(ConnectionId),
+    /// Another object's, which asks.
+    Peer,
+}
 
 /// Sockets by connection.
 #[derive(Default)]
@@ -33,11 +50,11 @@ impl Sockets {
         let mut last = ConnectionId::default();
         for socket in context.get_web_sockets().unwrap_or_default().iter() {
             let socket: Socket = socket.unchecked_into();
-            let attachment = socket
-                .deserialize_attachment()
-                .ok()
-                .and_then(|value| Attachment::from_json(&value.as_string()?));
-            match attachment {
+            let kept = kept(&socket);
+            if kept.as_deref() == Some(PEER) {
+                continue;
+            }
+            match kept.and_then(|json| Attachment::from_json(&json)) {
                 // Its close event is still to come, so its id must not be given out again.
                 Some(attachment) if socket.ready_state() != OPEN => {
                     last = last.max(attachment.connection);
@@ -62,7 +79,12 @@ impl Sockets {
         attachment: &Attachment,
     ) -> Result<worker::WebSocket, JsValue> {
         let (socket, client) = pair()?;
-        context.accept_web_socket(&socket)?;
+        if attachment.sid().is_some() {
+            let tags = Array::of1(&JsValue::from_str(ENGINE));
+            context.accept_web_socket_tagged(&socket, &tags)?;
+        } else {
+            context.accept_web_socket(&socket)?;
+        }
         keep(&socket, attachment)?;
         self.add(socket, attachment);
         Ok(client)
@@ -84,6 +106,15 @@ impl Sockets {
         socket.add_event_listener("error", on_close)?;
         socket.accept()?;
         self.add(socket, attachment);
+        Ok(client)
+    }
+
+    /// Accepts a WebSocket from another object.
+    pub fn accept_peer(context: &Context) -> Result<worker::WebSocket, JsValue> {
+        let (socket, client) = pair()?;
+        context.accept_web_socket(&socket)?;
+        socket.serialize_attachment(&JsValue::from_str(PEER))?;
+        socket.set_connection(PEER_CONNECTION);
         Ok(client)
     }
 
@@ -146,17 +177,18 @@ impl Sockets {
         }
     }
 
-    /// The client closed: workerd does not answer by itself, and without an answer it hangs.
+    /// The client closed: workerd does not answer by itself, and without an answer it hangs. Says which
+    /// it was; after a wake the cache is empty, but the roster still has to hear of it.
     pub fn closed(&mut self, socket: &Socket, code: u16, reason: &str) -> Option<ConnectionId> {
         drop(match echo_of(code) {
             Some(code) => socket.close_with(code, reason),
             None => socket.close(),
         });
-        let connection = connection_of(socket)?;
-        self.by_connection.remove(&connection).map(|_| {
+        let connection = client_of(socket)?;
+        if self.by_connection.remove(&connection).is_some() {
             metrics::closed();
-            connection
-        })
+        }
+        Some(connection)
     }
 }
 
@@ -172,13 +204,49 @@ pub fn heard(context: &Context) -> Vec<(ConnectionId, Timestamp)> {
     let sockets = context.get_web_sockets().unwrap_or_default();
     let heard = sockets.iter().filter_map(|socket| {
         let socket: Socket = socket.unchecked_into();
-        let at = context
-            .get_web_socket_auto_response_timestamp(&socket)
-            .ok()?;
-        let at = at.dyn_into::<Date>().ok()?.get_time();
-        Some((connection_of(&socket)?, Timestamp(whole(at))))
+        Some((client_of(&socket)?, heard_at(context, &socket)?))
     });
     heard.collect()
+}
+
+fn heard_at(context: &Context, socket: &Socket) -> Option<Timestamp> {
+    let at = context
+        .get_web_socket_auto_response_timestamp(socket)
+        .ok()?;
+    Some(Timestamp(whole(at.dyn_into::<Date>().ok()?.get_time())))
+}
+
+/// The open WebSockets that speak Engine.IO, of an object that sleeps.
+pub struct Engines(Vec<Socket>);
+
+impl Engines {
+    /// All of them.
+    pub fn find(context: &Context) -> Self {
+        let sockets = context.get_web_sockets_tagged(ENGINE).unwrap_or_default();
+        let sockets = sockets.iter().map(JsCast::unchecked_into);
+        Self(
+            sockets
+                .filter(|s: &Socket| s.ready_state() == OPEN)
+                .collect(),
+        )
+    }
+
+    /// When the runtime last answered each one's pong by itself.
+    pub fn heard(&self, context: &Context) -> Vec<Option<Timestamp>> {
+        self.0
+            .iter()
+            .map(|socket| heard_at(context, socket))
+            .collect()
+    }
+
+    /// Pings them all. One that cannot be sent to is closing, and its close event follows.
+    pub fn ping(&self) {
+        let ping = JsValue::from_str("2");
+        for socket in &self.0 {
+            drop(socket.send(&ping));
+        }
+        metrics::sends(self.0.len());
+    }
 }
 
 /// JavaScript's milliseconds.
@@ -189,16 +257,36 @@ fn whole(ms: f64) -> u64 {
     ms
 }
 
-/// Which connection a socket is. After a wake the JavaScript object may be a new one; the attachment
-/// knows.
-pub fn connection_of(socket: &Socket) -> Option<ConnectionId> {
-    if let Some(connection) = socket.connection() {
-        return Some(ConnectionId(connection));
+/// Whom a socket is to. After a wake the JavaScript object may be a new one; the attachment knows.
+pub fn other(socket: &Socket) -> Option<Other> {
+    let connection = match socket.connection() {
+        Some(connection) => connection,
+        None => {
+            let kept = kept(socket)?;
+            let connection = match kept.as_str() {
+                PEER => PEER_CONNECTION,
+                json => Attachment::from_json(json)?.connection.0,
+            };
+            socket.set_connection(connection);
+            connection
+        }
+    };
+    Some(match connection {
+        PEER_CONNECTION => Other::Peer,
+        connection => Other::Client(ConnectionId(connection)),
+    })
+}
+
+/// Which connection a socket is, if it is a client's.
+fn client_of(socket: &Socket) -> Option<ConnectionId> {
+    match other(socket)? {
+        Other::Client(connection) => Some(connection),
+        Other::Peer => None,
     }
-    let json = socket.deserialize_attachment().ok()?.as_string()?;
-    let connection = Attachment::from_json(&json)?.connection;
-    socket.set_connection(connection.0);
-    Some(connection)
+}
+
+fn kept(socket: &Socket) -> Option<String> {
+    socket.deserialize_attachment().ok()?.as_string()
 }
 
 fn keep(socket: &Socket, attachment: &Attachment) -> Result<(), JsValue> {

@@ -65,7 +65,8 @@ export type ErrorCode =
   | "rate_limited"
   | "internal"
   | "twilio_error"
-  | "not_configured";
+  | "not_configured"
+  | "unavailable";
 
 /** Why something was refused: a stable code, and one sentence for people. */
 export interface Refusal {

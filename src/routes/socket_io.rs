@@ -9,13 +9,13 @@ use dialtone_core::{
     object::{Polled, home_of},
     wire::{Door, EngineRequest, Method},
 };
-use dialtone_durable::{environment::environment, random, room::polled};
+use dialtone_durable::{environment::environment, random, room::polled, tokens};
 use worker::{Env, Request, Response};
 
 use super::body;
 use crate::{
     Failure,
-    auth::{self, header, query},
+    auth::{header, query},
     respond, rooms,
 };
 
@@ -91,7 +91,7 @@ async fn answer(
         }
     };
     let door = if sid.is_none() {
-        door(request, &environment, echo)?
+        door(request, &environment, echo).await?
     } else {
         Door::default()
     };
@@ -104,7 +104,7 @@ async fn answer(
 }
 
 /// What the handshake says of the client. A token that is there already must be good.
-fn door(
+async fn door(
     request: &Request,
     environment: &dialtone_core::object::Environment,
     echo: bool,
@@ -114,10 +114,13 @@ fn door(
         header(request, "sec-websocket-protocol").as_deref(),
         query(request, "token").as_deref(),
     );
-    let claims = token
-        .map(|token| environment.keys.verify(&token, auth::now()))
-        .transpose()
-        .map_err(Refusal::from)?;
+    let claims = match token {
+        Some(token) => {
+            let verified = tokens::verify(&environment.keys, &token).await;
+            Some(verified.map_err(Refusal::from)?)
+        }
+        None => None,
+    };
     let knows = engine_io::knows_recovery(
         query(request, "recovery").as_deref(),
         header(request, "origin")

@@ -614,7 +614,7 @@ describe("origins", { concurrency: 4 }, () => {
 describe("headers that look internal", () => {
   test("internal headers from a client change nothing", async (t) => {
     const connect = JSON.stringify({ caller: { claims: { user: "root", role: "admin", expires_at: 9e15 }, access: "full" } });
-    const headers = { "x-dialtone-connect": connect, "x-dialtone-caller": connect, "cf-ray": "x", "x-forwarded-host": "evil.example", "cf-worker": "x" };
+    const headers = { "x-dialtone-connect": connect, "x-dialtone-caller": connect, "x-dialtone-peer": "1", "cf-ray": "x", "x-forwarded-host": "evil.example", "cf-worker": "x" };
     const name = room();
     problem(await call(server, "GET", path(name, "/history"), { headers }), 401, "unauthorized", "no token");
     problem(await call(server, "GET", path(name, "/history"), { as: { sub: "eve" }, headers }), 403, "forbidden", "no grant");

@@ -13,7 +13,7 @@ const ANN = { sub: "ann", rooms: ["*"] };
 const HOUR = 3600;
 
 let keys;
-/** HS256 with rotation, two ES256 keys with a `kid`, one EdDSA key without. */
+/** HS256 with rotation, two ES256 keys and an RSA key with a `kid`, one EdDSA key without. */
 let server;
 /** Issuer and audience are checked; the user is in `userId`. */
 let strict;
@@ -76,11 +76,13 @@ before(async () => {
     es1: await generateKeyPair("ES256", options),
     es2: await generateKeyPair("ES256", options),
     ed: await generateKeyPair("EdDSA", { ...options, crv: "Ed25519" }),
+    rs: await generateKeyPair("RS256", options),
     stranger: await generateKeyPair("ES256", options),
     strangerEd: await generateKeyPair("EdDSA", { ...options, crv: "Ed25519" }),
+    strangerRs: await generateKeyPair("RS256", options),
   };
   const jwk = async (key, more) => ({ ...(await exportJWK(key.publicKey)), ...more });
-  const set = [await jwk(keys.es1, { kid: "one", alg: "ES256", use: "sig" }), await jwk(keys.es2, { kid: "two" }), await jwk(keys.ed, { alg: "EdDSA" })];
+  const set = [await jwk(keys.es1, { kid: "one", alg: "ES256", use: "sig" }), await jwk(keys.es2, { kid: "two" }), await jwk(keys.ed, { alg: "EdDSA" }), await jwk(keys.rs, { kid: "rsa" })];
   [server, strict] = await Promise.all([
     serve(lifetime, { vars: { JWT_SECRET_PREVIOUS: PREVIOUS, JWT_PUBLIC_KEYS: JSON.stringify(set) } }),
     serve(lifetime, { vars: { JWT_ISSUER: ISSUER, JWT_AUDIENCE: AUDIENCE, JWT_USER_CLAIM: "userId" } }),
@@ -240,13 +242,16 @@ describe("keys", { concurrency: 4 }, () => {
     await refused(strict, token({ ...ANN, userId: "ann", iss: ISSUER, aud: AUDIENCE }, { secret: PREVIOUS }), "previous where none is configured");
   });
 
-  test("ES256 and EdDSA tokens are accepted by the keys of JWT_PUBLIC_KEYS, by kid or by trying", async () => {
+  test("ES256, EdDSA and RS256 tokens are accepted by the keys of JWT_PUBLIC_KEYS, by kid or by trying", async () => {
     for (const [what, alg, pair, header] of [
       ["ES256 by its kid", "ES256", keys.es1, { kid: "one" }],
       ["ES256 by the other kid", "ES256", keys.es2, { kid: "two", typ: "at+jwt" }],
       ["ES256 without a kid", "ES256", keys.es2, {}],
       ["EdDSA without a kid", "EdDSA", keys.ed, {}],
+      ["EdDSA under a kid, where the key has none", "EdDSA", keys.ed, { kid: "any" }],
       ["Ed25519 by RFC 9864's name", "Ed25519", keys.ed, {}],
+      ["RS256 by its kid", "RS256", keys.rs, { kid: "rsa" }],
+      ["RS256 without a kid", "RS256", keys.rs, {}],
     ]) {
       await accepted(server, await sign(alg, pair.privateKey, { ...ANN, sub: 7 }, header), 7, what);
     }
@@ -258,6 +263,9 @@ describe("keys", { concurrency: 4 }, () => {
       ["a stranger with a known kid", "ES256", keys.stranger, { kid: "one" }],
       ["the second key under the first's kid", "ES256", keys.es2, { kid: "one" }],
       ["an EdDSA stranger", "EdDSA", keys.strangerEd, {}],
+      ["an RS256 stranger", "RS256", keys.strangerRs, { kid: "rsa" }],
+      ["a good key under an unknown kid", "ES256", keys.es1, { kid: "three" }],
+      ["a good key under the kid of another type's key", "ES256", keys.es1, { kid: "rsa" }],
     ]) {
       await refused(server, await sign(alg, pair.privateKey, ANN, header), what);
     }
@@ -269,16 +277,16 @@ describe("keys", { concurrency: 4 }, () => {
   });
 
   test("a public key is no HMAC secret: no confusion of algorithms", async () => {
-    for (const pair of [keys.es1, keys.ed]) {
+    for (const pair of [keys.es1, keys.ed, keys.rs]) {
       const jwk = await exportJWK(pair.publicKey);
       const spki = await exportSPKI(pair.publicKey);
       const der = createPublicKey(spki).export({ format: "der", type: "spki" });
-      for (const key of [spki, spki.trim(), der, JSON.stringify(jwk), jwk.x, Buffer.from(jwk.x, "base64url")]) {
+      for (const key of [spki, spki.trim(), der, JSON.stringify(jwk), jwk.x ?? jwk.n, Buffer.from(jwk.x ?? jwk.n, "base64url")]) {
         for (const header of [{ alg: "HS256" }, { alg: "HS256", kid: "one" }, { alg: "ES256", kid: "one" }, { alg: "EdDSA" }]) {
           await refused(server, forge(header, { ...ANN, exp: now() + HOUR }, { key }), `${JSON.stringify(header)} with ${String(key).slice(0, 30)}`);
         }
       }
-      const own = forge({ alg: "HS256", jwk }, { ...ANN, exp: now() + HOUR }, { key: jwk.x });
+      const own = forge({ alg: "HS256", jwk }, { ...ANN, exp: now() + HOUR }, { key: jwk.x ?? jwk.n });
       await refused(server, own, "a key in the header");
     }
   });

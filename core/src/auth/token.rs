@@ -1,8 +1,10 @@
 //! A token taken apart, nothing in it believed yet (RFC 7515 §3.1, RFC 7519).
 //!
 //! The steps are [`Unverified::parse`] → a signature check, which turns it into [`Signed`] →
-//! [`super::claims::Rules::check`]. A signature check that must wait (WebCrypto's RS256) goes where
-//! [`super::Keys::check_signature`] is.
+//! [`super::claims::Rules::check`]. What a public key has signed the runtime checks, so the token waits
+//! between the first two; see [`super::Keys`].
+
+use std::{borrow::Cow, fmt};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -35,9 +37,12 @@ pub enum TokenError {
     /// An algorithm that is not accepted; `none` is one of them.
     #[error("the token's algorithm is not accepted here")]
     Algorithm,
-    /// No key of the token's algorithm.
-    #[error("there is no key here for the token's algorithm")]
+    /// No key of the token's algorithm and `kid`.
+    #[error("there is no key here for the token's `alg` and `kid`")]
     NoKey,
+    /// The key set has never been had, so nobody can say whether the token is good.
+    #[error("the keys that tokens are signed with cannot be fetched now; try again")]
+    NoKeySet,
     /// No key's signature.
     #[error("the token's signature does not match")]
     Signature,
@@ -74,6 +79,7 @@ impl From<TokenError> for Refusal {
         let code = match error {
             TokenError::Expired => Code::TokenExpired,
             TokenError::NotConfigured => Code::NotConfigured,
+            TokenError::NoKeySet => Code::Unavailable,
             _ => Code::Unauthorized,
         };
         Self::new(code, error.to_string())
@@ -108,14 +114,14 @@ impl Algorithm {
 }
 
 /// A token that parses; its signature is still to be checked.
-#[derive(Debug)]
+#[derive(Clone)]
 pub struct Unverified<'t> {
     /// What the header asks to be tried with.
     pub algorithm: Algorithm,
     /// Which key the header names.
     pub kid: Option<String>,
     /// The bytes that are signed.
-    pub signing_input: &'t str,
+    pub signing_input: Cow<'t, str>,
     /// The signature, of any length.
     pub signature: Vec<u8>,
     payload: Vec<u8>,
@@ -150,15 +156,35 @@ impl<'t> Unverified<'t> {
         Ok(Self {
             algorithm,
             kid,
-            signing_input,
+            signing_input: Cow::Borrowed(signing_input),
             signature: decode(signature)?,
             payload: decode(payload)?,
         })
     }
 
     /// The signature was checked, with a key of ours of this algorithm, and matches.
-    pub fn signature_matches(self) -> Signed {
+    pub(super) fn signature_matches(self) -> Signed {
         Signed(self.payload)
+    }
+
+    /// The same, to be kept while the runtime checks the signature.
+    pub fn into_owned(self) -> Unverified<'static> {
+        Unverified {
+            algorithm: self.algorithm,
+            kid: self.kid,
+            signing_input: Cow::Owned(self.signing_input.into_owned()),
+            signature: self.signature,
+            payload: self.payload,
+        }
+    }
+}
+
+/// A token is a secret.
+impl fmt::Debug for Unverified<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unverified")
+            .field("algorithm", &self.algorithm)
+            .finish_non_exhaustive()
     }
 }
 
@@ -293,6 +319,7 @@ mod tests {
         for (error, code) in [
             (TokenError::Expired, Code::TokenExpired),
             (TokenError::NotConfigured, Code::NotConfigured),
+            (TokenError::NoKeySet, Code::Unavailable),
             (TokenError::Missing, Code::Unauthorized),
             (TokenError::Signature, Code::Unauthorized),
             (TokenError::claim("exp", "is missing"), Code::Unauthorized),

@@ -116,6 +116,11 @@ fn a_bad_value_is_refused_by_the_variable_s_name() {
         ("JWT_PUBLIC_KEYS", &many_keys),
         ("JWT_JWKS_URL", "id.example/jwks"),
         ("JWT_JWKS_URL", "ftp://id.example/jwks"),
+        ("JWT_JWKS_URL", "http://id.example/jwks"),
+        ("JWT_JWKS_URL", "http://10.0.0.1/jwks"),
+        ("JWT_JWKS_URL", "http://localhost.id.example/jwks"),
+        ("JWT_JWKS_URL", "http://127.0.0.1.id.example/jwks"),
+        ("JWT_JWKS_URL", "https://u:p@id.example/jwks"),
         ("ALLOWED_ORIGINS", "https://a.example/"),
         ("ALLOWED_ORIGINS", "https://a.example,b.example"),
         ("ALLOWED_ORIGINS", "https://*.example"),
@@ -228,6 +233,21 @@ fn good_values_are_kept_and_normalised() {
         config.event_webhook.unwrap().url,
         "https://hooks.example/x?y=1"
     );
+}
+
+#[test]
+fn a_key_set_comes_over_https_or_from_this_machine() {
+    for url in [
+        "https://id.example/jwks?tenant=1",
+        "http://localhost:4010/jwks",
+        "http://id.localhost/jwks",
+        "http://127.0.0.1:4010/jwks",
+        "http://127.1/jwks",
+        "http://[::1]:4010/jwks",
+    ] {
+        let config = read(&[("JWT_JWKS_URL", url)]).unwrap();
+        assert_eq!(config.auth.jwks_url.as_deref(), Some(url));
+    }
 }
 
 #[test]

@@ -135,7 +135,12 @@ impl Journal {
             let number = row.unsigned(3, "journal")?;
             self.reached.insert(room, Floor { number, position });
         }
-        for row in sql.run("SELECT first, at, entries FROM journal ORDER BY first", &[])? {
+        // Where everyone has just come in, most rows are what each was told alone, and that may be long.
+        let rows = sql.run(
+            r#"SELECT first, at, entries FROM journal WHERE instr(entries, '{"room":[') ORDER BY first"#,
+            &[],
+        )?;
+        for row in rows {
             let (mut number, at) = (row.unsigned(0, "journal")?, row.unsigned(1, "journal")?);
             let entries: Vec<Entry> = row.json(2, "journal")?;
             for entry in &entries {
@@ -203,6 +208,11 @@ impl Journal {
         self.turn.push(entry);
         self.last = self.last.saturating_add(1);
         self.last
+    }
+
+    /// When the oldest row was written that is still to be forgotten.
+    pub const fn oldest(&self) -> Option<Timestamp> {
+        self.oldest
     }
 
     /// The offset that clients get.

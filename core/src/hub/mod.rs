@@ -28,7 +28,7 @@ pub use disconnect::{DisconnectReason, echo_of};
 pub use journal::Journal;
 pub use link::{Link, Links, Pending, Purpose, Waiter};
 use runs::{Append, Run, Runs};
-pub use session::{PingTimers, Session, Sessions};
+pub use session::{Knocking, PingTimers, Session, Sessions};
 pub use socket::{
     Asked, AskedBy, Auth, Floor, Held, Membership, Record, Recovery, Sent, Socket, SocketKey,
     Sockets, Stage,

@@ -6,11 +6,20 @@ use std::{
     rc::Rc,
 };
 
-use super::{ConnectionId, Frame, RequestId, SocketKey, rate::Bucket};
+use super::{ConnectionId, Frame, RequestId, Sent, SocketKey, rate::Bucket};
 use crate::{
     deadlines::Deadlines, engine_io, limits::MAX_POLL_BACKLOG_BYTES, names::Timestamp, socket_io,
     wire::Door,
 };
+
+/// A CONNECT whose token the runtime checks.
+#[derive(Debug)]
+pub struct Knocking {
+    /// Which question to it that is.
+    pub call: u64,
+    /// What the client has sent to the namespace since.
+    pub waiting: Vec<Sent>,
+}
 
 /// A session.
 pub struct Session {
@@ -38,6 +47,8 @@ pub struct Session {
     pub decoder: socket_io::Decoder,
     /// Its sockets, by namespace.
     pub sockets: BTreeMap<String, SocketKey>,
+    /// Those that it may have soon, by namespace.
+    pub knocking: BTreeMap<String, Knocking>,
     /// How many events it may still send.
     pub rate: Bucket,
     /// When the client was last heard of.
@@ -97,6 +108,7 @@ impl Session {
             queued_bytes: 0,
             decoder: socket_io::Decoder::default(),
             sockets: BTreeMap::new(),
+            knocking: BTreeMap::new(),
             rate: Bucket::default(),
             heard_at: now,
             pinged_at: None,
@@ -261,10 +273,10 @@ impl Sessions {
         }
     }
 
-    /// Whether any is on a WebSocket.
-    pub fn any_on_websocket(&mut self) -> bool {
+    /// How many are on WebSockets.
+    pub fn on_websocket(&mut self) -> usize {
         self.look();
-        self.on_websocket > 0
+        self.on_websocket
     }
 
     /// The GETs that packets wait for, each with its payload of `max_bytes` or so.

@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::Serialize;
 
-use super::Object;
+use super::{
+    Object,
+    tokens::{Judged, Verifying},
+};
 use crate::{
     auth::{Claims, TokenError},
     error::{Code, Refusal},
     hub::{
         AskedBy, Auth, ConnectionId, DisconnectReason, Held, Journal, Purpose, Record, Recovery,
-        Socket, SocketKey, Stage,
+        Session, Socket, SocketKey, Stage,
     },
     limits::MAX_NAMESPACES,
     names::{RoomName, Timestamp, UserId},
@@ -47,19 +50,52 @@ impl Object {
             self.connect_error(transport, name, &refusal);
             return Ok(());
         };
-        let read = Auth::read(auth);
-        let claims = match self.who(now, namespace, &door.claims, read.token.as_deref()) {
-            Ok(claims) => claims,
-            Err(refusal) => {
-                self.connect_error(transport, name, &refusal);
-                return Ok(());
-            }
-        };
-        if session_is_full(self.hub.sessions.get(sid).map(|s| s.sockets.len())) {
+        if session_is_full(self.hub.sessions.get(sid)) {
             return self.close_session(sql, now, sid, DisconnectReason::ParseError);
         }
+        let read = Auth::read(auth);
+        let what_for = || Verifying::Connect {
+            sid: sid.to_owned(),
+            namespace: name.to_owned(),
+            auth: auth.map(ToOwned::to_owned),
+        };
+        match self.who(
+            now,
+            namespace,
+            &door.claims,
+            read.token.as_deref(),
+            what_for,
+        ) {
+            Ok(Judged::Good(claims)) => self.connect_as(sql, now, sid, name, claims, auth, read),
+            Ok(Judged::Asked(call)) => {
+                self.knock(sid, name, call);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.connect_error(transport, name, &refusal);
+                Ok(())
+            }
+        }
+    }
+
+    /// The same, once it is known whose socket it is.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn connect_as(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        sid: &str,
+        name: &str,
+        claims: Claims,
+        auth: Option<&serde_json::value::RawValue>,
+        read: Auth,
+    ) -> Result<(), StorageError> {
+        let Some(session) = self.hub.sessions.get(sid) else {
+            return Ok(());
+        };
+        let (transport, knows_recovery) = (session.transport, session.door.recovery);
         let window = self.environment.config.recovery_window_ms;
-        let recovery = door.recovery && window > 0;
+        let recovery = knows_recovery && window > 0;
         let record = Record {
             id: self.ids.random(),
             pid: recovery.then(|| self.ids.at_home(&self.room.name)),
@@ -100,16 +136,17 @@ impl Object {
 
     /// Whose socket it is: the CONNECT packet's token, else the handshake's.
     fn who(
-        &self,
+        &mut self,
         now: Timestamp,
         namespace: &dyn Namespace,
         door: &Option<Claims>,
         token: Option<&str>,
-    ) -> Result<Claims, Refusal> {
+        what_for: impl FnOnce() -> Verifying,
+    ) -> Result<Judged, Refusal> {
         match (token, door) {
-            _ if namespace.is_open() => Ok(anybody()),
-            (Some(token), _) => Ok(self.environment.keys.verify(token, now)?),
-            (None, Some(claims)) => Ok(claims.clone()),
+            _ if namespace.is_open() => Ok(Judged::Good(anybody())),
+            (Some(token), _) => self.judge(now, token, what_for),
+            (None, Some(claims)) => Ok(Judged::Good(claims.clone())),
             (None, None) if !self.environment.config.missing().is_empty() => {
                 Err(TokenError::NotConfigured.into())
             }
@@ -117,7 +154,12 @@ impl Object {
         }
     }
 
-    fn connect_error(&mut self, transport: ConnectionId, namespace: &str, refusal: &Refusal) {
+    pub(super) fn connect_error(
+        &mut self,
+        transport: ConnectionId,
+        namespace: &str,
+        refusal: &Refusal,
+    ) {
         let data = ConnectErrorData {
             code: refusal.code.as_str(),
         };
@@ -261,12 +303,14 @@ impl Object {
         for (question, by) in questions {
             self.ask_client(now, key, &question, by);
         }
-        Ok(())
+        self.go_on_with_waiting(sql, now, key)
     }
 }
 
-fn session_is_full(sockets: Option<usize>) -> bool {
-    sockets.is_none_or(|sockets| sockets >= MAX_NAMESPACES)
+fn session_is_full(session: Option<&Session>) -> bool {
+    session.is_none_or(|session| {
+        session.sockets.len().saturating_add(session.knocking.len()) >= MAX_NAMESPACES
+    })
 }
 
 /// Whoever connects to an open namespace.

@@ -1,6 +1,8 @@
 //! Plain WebSockets as they come, talk and go.
 
-use super::{Decided, Object, Origin, Output, RequestId, Sender, without_grants};
+use super::{
+    Decided, Object, Origin, Output, RequestId, Sender, events::ephemeral, without_grants,
+};
 use crate::{
     error::{Code, Refusal},
     hub::{Attachment, Connection, ConnectionId, DisconnectReason, Plain, Wire, plain},
@@ -8,7 +10,7 @@ use crate::{
     namespaces,
     room::LOCAL,
     storage::{Sql, StorageError},
-    wire::Connect,
+    wire::{Accepted, Connect},
 };
 
 impl Object {
@@ -184,6 +186,13 @@ impl Object {
                 "too many events; slow down",
             )),
             Err(refusal) => Err(refusal),
+            Ok(event) if event.event == "refresh" => {
+                let id_of = frame.id.as_ref();
+                match self.refresh_plain_asked(sql, now, id, id_of, &event.args)? {
+                    Some(refreshed) => refreshed.map(|()| ephemeral()),
+                    None => return Ok(()),
+                }
+            }
             Ok(event) => self.client_event(
                 sql,
                 now,
@@ -193,7 +202,18 @@ impl Object {
                 frame.id.as_deref(),
             )?,
         };
-        match (decided, frame.id) {
+        self.answer_plain(id, frame.id, decided);
+        Ok(())
+    }
+
+    /// What a plain socket is told of its event.
+    pub(super) fn answer_plain(
+        &mut self,
+        id: ConnectionId,
+        client_id: Option<String>,
+        decided: Result<Accepted, Refusal>,
+    ) {
+        match (decided, client_id) {
             (Ok(accepted), Some(client_id)) => {
                 self.hub.send(id, plain::ack(&client_id, &accepted));
             }
@@ -204,7 +224,6 @@ impl Object {
                     .send(id, plain::error(client_id.as_deref(), &refusal));
             }
         }
-        Ok(())
     }
 
     pub(super) fn binary(

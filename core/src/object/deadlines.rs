@@ -143,10 +143,9 @@ impl Object {
         }
     }
 
-    /// The next deadlines, where they are earlier than what is set. Short waits are timers; what
-    /// must outlive the object, or is further away, is the one alarm.
-    pub(super) fn wake(&mut self, now: Timestamp) -> Option<Output> {
-        let volatile = [
+    /// What memory alone knows of.
+    fn volatile_deadlines(&mut self) -> [Option<Timestamp>; 7] {
+        [
             self.room.typing.next_deadline(),
             self.room.roster.next_deadline(),
             // All wait equally long: the first is the first to be over.
@@ -155,15 +154,31 @@ impl Object {
             self.next_question_deadline(),
             self.hub.links.next_deadline(),
             self.room.links.next_deadline(),
-        ];
+        ]
+    }
+
+    /// The first of that.
+    pub(super) fn volatile_deadline(&mut self) -> Option<Timestamp> {
+        self.volatile_deadlines().into_iter().flatten().min()
+    }
+
+    /// The first of what storage and attachments know of, but for the heartbeat.
+    pub(super) fn durable_deadline(&mut self, now: Timestamp) -> Option<Timestamp> {
         let per_second = self.environment.config.line_messages_per_second;
         let durable = [
             self.hub.next_expiry(),
-            self.beat_deadline(),
             self.room.outbox.next_deadline(now),
             self.room.sends.next_deadline(now, per_second),
             self.room.prune_at(),
         ];
+        durable.into_iter().flatten().min()
+    }
+
+    /// The next deadlines, where they are earlier than what is set. Short waits are timers; what
+    /// must outlive the object, or is further away, is the one alarm.
+    pub(super) fn wake(&mut self, now: Timestamp) -> Option<Output> {
+        let volatile = self.volatile_deadlines();
+        let durable = [self.durable_deadline(now), self.beat_deadline()];
         let near = |at: &Timestamp| *at <= now.plus(MAX_TIMER_MS);
         let timer = volatile.into_iter().flatten().filter(near).min();
         let far = volatile.into_iter().flatten().filter(|at| !near(at));

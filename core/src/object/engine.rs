@@ -76,6 +76,16 @@ impl Heartbeat {
         self.fresh = false;
     }
 
+    /// The next beat.
+    pub const fn next(&self) -> Timestamp {
+        self.next
+    }
+
+    /// Whether a session that was last heard of `at` is dead.
+    pub fn is_dead(&self, at: Timestamp, now: Timestamp) -> bool {
+        at.plus(self.patience()) <= now
+    }
+
     /// After this long without a sign of life a session is dead.
     const fn patience(&self) -> u64 {
         self.interval.saturating_add(self.timeout)
@@ -113,9 +123,9 @@ impl Object {
             (method, None) => self.handshake(sql, now, request, method, &engine.door),
             (method, Some(sid)) => {
                 // Expired by the clock, should the timer be late.
-                let patience = self.heartbeat.patience();
+                let heartbeat = &self.heartbeat;
                 let session = self.hub.sessions.get(sid);
-                if session.is_some_and(|s| s.is_polling && s.heard_at.plus(patience) <= now) {
+                if session.is_some_and(|s| s.is_polling && heartbeat.is_dead(s.heard_at, now)) {
                     self.close_session(sql, now, sid, DisconnectReason::PingTimeout)?;
                 }
                 match method {
@@ -619,7 +629,7 @@ impl Object {
                 let late = session.pinged_at.is_some() && timers.deadline(session) <= now;
                 late.then_some(DisconnectReason::PingTimeout)
             } else {
-                let dead = session.heard_at.plus(self.heartbeat.patience()) <= now;
+                let dead = self.heartbeat.is_dead(session.heard_at, now);
                 (beat && dead).then_some(DisconnectReason::PingTimeout)
             };
             let is_due = match timers {
@@ -664,7 +674,7 @@ impl Object {
 
     /// What the runtime answers by itself follows what is spoken here.
     pub(super) fn set_auto_response(&mut self) {
-        let wanted = if self.heartbeat.is_by_alarm() && self.hub.sessions.any_on_websocket() {
+        let wanted = if self.heartbeat.is_by_alarm() && self.hub.sessions.on_websocket() > 0 {
             AutoResponse::Engine
         } else {
             AutoResponse::Plain

@@ -4,14 +4,13 @@ use std::rc::Rc;
 
 use serde::Deserialize;
 
-use super::{Decided, Object, Origin, Output, Sender, without_grants};
+use super::{Decided, Object, Origin, Sender};
 use crate::{
     error::{Code, Refusal},
     event::{self, Args, Publication},
-    hub::Wire,
     limits::MAX_LOGGED_BYTES,
     names::{Offset, Timestamp, UserId},
-    namespaces::{self, Admission, Context},
+    namespaces::Context,
     room::{self, Dedupe, From, Outcome},
     storage::{Sql, StorageError},
     wire::{Accepted, Access, Audience, Notice},
@@ -28,18 +27,13 @@ impl Object {
         args: &Args,
         id: Option<&str>,
     ) -> Decided<Accepted> {
-        let ephemeral = Accepted {
-            id: None,
-            offset: None,
-            duplicate: false,
-        };
         if event == "refresh" {
-            let refreshed = self.refresh(sql, now, sender, args)?;
-            return Ok(refreshed.map(|()| ephemeral));
+            let refusal = Refusal::new(Code::UnknownEvent, "`refresh` is for live connections");
+            return Ok(Err(refusal));
         }
         if event == "mark_read" {
             let read = self.mark_read(sql, now, sender, args)?;
-            return Ok(read.map(|()| ephemeral));
+            return Ok(read.map(|()| ephemeral()));
         }
         if sender.access == Access::Read {
             return Ok(Err(Refusal::forbidden(
@@ -47,7 +41,7 @@ impl Object {
             )));
         }
         if event == "typing" {
-            return Ok(self.typing(now, sender, args).map(|()| ephemeral));
+            return Ok(self.typing(now, sender, args).map(|()| ephemeral()));
         }
         if let Err(refusal) = event::check_name(event, self.room.kind.server_events()) {
             return Ok(Err(refusal));
@@ -265,53 +259,6 @@ impl Object {
         self.room.links.tell(notice, self.room.head());
     }
 
-    /// A new token on the live connection: the same user's, and one that still lets them in.
-    pub(super) fn refresh(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        sender: &Sender<'_>,
-        args: &Args,
-    ) -> Decided<()> {
-        #[derive(Deserialize)]
-        struct Refresh {
-            token: String,
-        }
-        let Origin::Connection(id) = sender.from else {
-            let refusal = Refusal::new(Code::UnknownEvent, "`refresh` is for live connections");
-            return Ok(Err(refusal));
-        };
-        let verified = args
-            .read::<Refresh>()
-            .and_then(|Refresh { token }| Ok(self.environment.keys.verify(&token, now)?));
-        let claims = match verified {
-            Ok(claims) if claims.user == sender.claims.user => claims,
-            Ok(_) => return Ok(Err(Refusal::forbidden("the new token names another user"))),
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let open_kinds = &self.environment.config.open_kinds;
-        let access = match namespaces::admit(&claims, &self.room.name, open_kinds) {
-            Admission::Granted(access) => access,
-            // Another room decides that, and it did when the connection was opened.
-            Admission::IfMemberOf(_) if sender.access == Access::ByOtherRoom => sender.access,
-            Admission::IfMemberOf(_) | Admission::Refused => {
-                return Ok(Err(namespaces::not_yours()));
-            }
-        };
-        if !self.may(sql, &claims.user, access)? {
-            return Ok(Err(namespaces::not_yours()));
-        }
-        if let Some(connection) = self.hub.get_mut(id)
-            && let Wire::Plain(plain) = &mut connection.attachment.wire
-        {
-            plain.claims = without_grants(&claims);
-            plain.access = access;
-            connection.attachment.opened_at = now;
-            self.out.push(Output::Attach(connection.attachment.clone()));
-        }
-        Ok(Ok(()))
-    }
-
     /// Whether someone with this access is really in: membership is the room's to know.
     pub(super) fn may(
         &self,
@@ -323,5 +270,14 @@ impl Object {
             Access::Full | Access::Read | Access::ByOtherRoom => Ok(true),
             Access::IfMember => self.room.is_member(sql, user),
         }
+    }
+}
+
+/// What is told and not kept.
+pub(super) const fn ephemeral() -> Accepted {
+    Accepted {
+        id: None,
+        offset: None,
+        duplicate: false,
     }
 }

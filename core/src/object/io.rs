@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::{
+    auth::{Claims, TokenError, Unverified},
     engine_io,
     error::Refusal,
     event_webhook::Post,
@@ -88,6 +89,13 @@ pub enum Input {
         call: CallId,
         /// The answer's JSON; none if there was none, or a refusal.
         answer: Option<String>,
+    },
+    /// The runtime has checked [`Output::Verify`]'s token.
+    Verified {
+        /// Which.
+        call: CallId,
+        /// Whose it is, or what is wrong with it.
+        verdict: Result<Claims, TokenError>,
     },
     /// A socket is closed.
     Closed {
@@ -176,6 +184,13 @@ pub enum Output {
         object: RoomName,
         /// The JSON of a [`Request`].
         body: Rc<str>,
+    },
+    /// Check a token that a public key is to have signed, and say whose it is ([`Input::Verified`]).
+    Verify {
+        /// Which.
+        call: CallId,
+        /// The token.
+        token: Unverified<'static>,
     },
     /// Bring these to another room, and say how it went ([`Input::Delivered`]).
     Deliver {

@@ -9,7 +9,7 @@ use crate::{
     hub::{AskedBy, DisconnectReason, Held, Purpose, Record, Sent, SocketKey, Stage},
     limits::MAX_HELD_EVENTS,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{Action, Admission, Client, Namespace, heard_in, namespace_of},
+    namespaces::{Action, Client, Namespace, heard_in, namespace_of},
     socket_io::Packet,
     storage::{Sql, StorageError},
     wire::{Accepted, Access, Audience, Joined, Op, Question},
@@ -114,7 +114,9 @@ impl Object {
         let within_rate = !counts || cfg!(feature = "conformance") || session.rate.take(now, rate);
         let namespace = match &packet {
             Packet::Connect { namespace, auth } => {
-                if !within_rate || session.sockets.contains_key(namespace) {
+                let is_taken = session.sockets.contains_key(namespace)
+                    || session.knocking.contains_key(namespace);
+                if !within_rate || is_taken {
                     return self.close_session(sql, now, sid, DisconnectReason::ParseError);
                 }
                 let (namespace, auth) = (namespace.clone(), auth.clone());
@@ -124,6 +126,9 @@ impl Object {
             | Packet::Event { namespace, .. }
             | Packet::Ack { namespace, .. } => namespace,
         };
+        if session.knocking.contains_key(namespace) {
+            return self.while_knocking(sql, now, sid, packet, within_rate);
+        }
         // As Node's server does: whoever talks to a namespace that it is not in is confused.
         let Some(key) = session.sockets.get(namespace).copied() else {
             return self.close_session(sql, now, sid, DisconnectReason::ParseError);
@@ -207,6 +212,11 @@ impl Object {
         let frames = parser.ack(&socket.record.namespace, id, args);
         let connection = socket.connection;
         self.hub.send_each(&[connection], frames);
+    }
+
+    /// `{ok: true}`.
+    pub(super) fn ack_okay(&mut self, key: SocketKey, ack: Option<u64>) {
+        self.ack(key, ack, &okay(Nothing {}));
     }
 
     /// `{ok: false, error}` to whoever wants an ack, else the event `error`.
@@ -333,7 +343,7 @@ impl Object {
 
     // ── What clients send ──
 
-    fn sent(
+    pub(super) fn sent(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
@@ -366,11 +376,7 @@ impl Object {
     ) -> Result<(), StorageError> {
         let Sent { event, args, ack } = sent;
         if event == "refresh" {
-            match self.refresh_socket(sql, now, key, &args)? {
-                Ok(()) => self.ack(key, ack, &okay(Nothing {})),
-                Err(refusal) => self.refuse(key, &event, ack, &refusal),
-            }
-            return Ok(());
+            return self.refresh_asked(sql, now, key, ack, &args);
         }
         match self.with_client(key, now, |n, client| n.event(client, &event, &args)) {
             None => Ok(()),
@@ -524,6 +530,16 @@ impl Object {
         if let Some(socket) = self.hub.sockets.get_mut(key) {
             socket.joining = socket.joining.saturating_sub(1);
         }
+        self.go_on_with_waiting(sql, now, key)
+    }
+
+    /// What waited goes on, until something has to wait again.
+    pub(super) fn go_on_with_waiting(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+    ) -> Result<(), StorageError> {
         loop {
             let Some(socket) = self.hub.sockets.get_mut(key) else {
                 return Ok(());
@@ -605,59 +621,8 @@ impl Object {
         Ok(true)
     }
 
-    /// A new token on the live connection: the same user's. Rooms that it does not open are left.
-    fn refresh_socket(
-        &mut self,
-        sql: &dyn Sql,
-        now: Timestamp,
-        key: SocketKey,
-        args: &Args,
-    ) -> Result<Result<(), Refusal>, StorageError> {
-        #[derive(serde::Deserialize)]
-        struct Refresh {
-            token: String,
-        }
-        let verified = args
-            .read::<Refresh>()
-            .and_then(|Refresh { token }| Ok(self.environment.keys.verify(&token, now)?));
-        let claims = match verified {
-            Ok(claims) => claims,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let Some(socket) = self.hub.sockets.get(key) else {
-            return Ok(Ok(()));
-        };
-        if claims.user != socket.record.claims.user {
-            return Ok(Err(Refusal::forbidden("the new token names another user")));
-        }
-        let mut record = socket.record.clone();
-        record.claims = claims;
-        record.opened_at = now;
-        let mut out = Vec::new();
-        let rooms = record.rooms.keys();
-        let admissions: Vec<Admission> = rooms.map(|r| self.admission(&record, r)).collect();
-        for ((room, membership), admission) in record.rooms.iter_mut().zip(admissions) {
-            match admission {
-                Admission::Granted(Access::IfMember) if membership.access != Access::IfMember => {
-                    out.push(room.clone());
-                }
-                Admission::Granted(access) => membership.access = access,
-                Admission::IfMemberOf(_) if membership.access == Access::ByOtherRoom => {}
-                Admission::IfMemberOf(_) | Admission::Refused => out.push(room.clone()),
-            }
-        }
-        record.store(sql)?;
-        if let Some(socket) = self.hub.sockets.get_mut(key) {
-            socket.record = record;
-        }
-        for room in out {
-            self.put_out(sql, now, key, &room)?;
-        }
-        Ok(Ok(()))
-    }
-
     /// A socket may not be in a room any more; its client is told.
-    fn put_out(
+    pub(super) fn put_out(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,

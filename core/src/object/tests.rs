@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::{
-    auth::Grant,
+    auth::{Grant, Unverified},
     error::Code,
     event::Args,
     event_webhook::Post,
@@ -23,9 +23,11 @@ use crate::{
 };
 
 mod backend;
+mod beat;
 mod lines;
 mod simulation;
 mod socket_io;
+mod tokens;
 mod world;
 
 /// SQLite that fails the n-th statement from now, if told to.
@@ -65,6 +67,8 @@ struct Shell {
     twilio: Vec<(room::Job, Call)>,
     polls: HashMap<RequestId, Polled>,
     calls: Vec<(CallId, RoomName, String)>,
+    /// The tokens that it has checked.
+    verifies: Vec<(CallId, Unverified<'static>)>,
     auto_response: Option<AutoResponse>,
     /// It wants to know whom the runtime heard.
     listens: bool,
@@ -138,6 +142,7 @@ impl Shell {
             twilio: vec![],
             polls: HashMap::new(),
             calls: vec![],
+            verifies: vec![],
             auto_response: None,
             listens: false,
             wake: (None, None),
@@ -203,6 +208,7 @@ impl Shell {
                 Output::Ask { call, object, body } => {
                     self.calls.push((*call, object.clone(), body.to_string()));
                 }
+                Output::Verify { call, token } => self.verifies.push((*call, token.clone())),
                 Output::Listen => self.listens = true,
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
                 Output::Wake { timer, alarm } => {
@@ -242,6 +248,19 @@ impl Shell {
         self.life += 1;
         // Timers do not outlive it; the alarm does.
         self.wake.0 = None;
+    }
+
+    /// The alarm rings while it sleeps: whom it may just ping, and when the alarm rings next.
+    fn beat(&mut self) -> Option<(Vec<ConnectionId>, Timestamp)> {
+        let engines = self.attachments.values().filter(|a| a.sid().is_some());
+        let engines: Vec<ConnectionId> = engines.map(|a| a.connection).collect();
+        let heard: Vec<Option<Timestamp>> = engines
+            .iter()
+            .map(|id| self.heard.get(id).copied())
+            .collect();
+        let config = &self.environment.config;
+        let next = beat(&self.disk, config, &self.name, self.now, &heard);
+        Some((engines, next.unwrap()?))
     }
 
     fn open_input(&mut self, user: &str, since: Option<&str>) -> Input {

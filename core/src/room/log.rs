@@ -7,9 +7,11 @@ use serde_json::value::RawValue;
 use crate::{
     config::HistoryConfig,
     event::{Args, Publication},
-    limits::{DEDUPE_MIN_AGE_MS, MAX_REPLAY, MAX_SQL_PARAMETERS, PRUNE_SLACK},
+    limits::{DEDUPE_MIN_AGE_MS, MAX_REPLAY, MAX_SQL_PARAMETERS, PRUNE_SLACK, SWEEP_EVERY_MS},
     names::{Offset, Timestamp},
-    storage::{Row, Sql, StorageError, Value, count, insert_all, optional_text, text, unsigned},
+    storage::{
+        self, Row, Sql, StorageError, Value, count, insert_all, optional_text, text, unsigned,
+    },
 };
 
 /// Pages and replays stop at so many bytes of arguments, whatever the limit: 200 messages of 1 MB
@@ -26,6 +28,8 @@ pub struct Log {
     head: Offset,
     /// The oldest publication that is kept, and when it was accepted.
     oldest: Option<(Offset, Timestamp)>,
+    /// When it was last swept; not known before it is due.
+    swept_at: Option<Timestamp>,
     history: HistoryConfig,
     rows: Cell<Vec<Value>>,
     dedupe_rows: Cell<Vec<Value>>,
@@ -67,6 +71,7 @@ impl Log {
         let mut log = Self {
             head,
             oldest: None,
+            swept_at: None,
             history,
             rows: Cell::default(),
             dedupe_rows: Cell::default(),
@@ -207,6 +212,25 @@ impl Log {
         last: Offset,
     ) -> Result<(), StorageError> {
         sql.run("DELETE FROM log WHERE offset <= ?", &[unsigned(last.0)])?;
+        self.sweep(sql, now, last)?;
+        self.reload_oldest(sql)
+    }
+
+    /// Deletes what is kept of publications that are gone: for that the whole of it is walked.
+    fn sweep(&mut self, sql: &dyn Sql, now: Timestamp, last: Offset) -> Result<(), StorageError> {
+        const KEY: &str = "swept";
+        let swept = match self.swept_at {
+            Some(at) => at,
+            None => {
+                let at = storage::meta(sql, KEY)?.and_then(|at| at.parse().ok());
+                Timestamp(at.unwrap_or_default())
+            }
+        };
+        let is_due = swept.plus(SWEEP_EVERY_MS) <= now;
+        self.swept_at = Some(if is_due { now } else { swept });
+        if !is_due {
+            return Ok(());
+        }
         let kept_for = [unsigned(last.0), unsigned(now.minus(DEDUPE_MIN_AGE_MS).0)];
         for statement in [
             "DELETE FROM dedupe WHERE offset <= ? AND at <= ?",
@@ -214,7 +238,7 @@ impl Log {
         ] {
             sql.run(statement, &kept_for)?;
         }
-        self.reload_oldest(sql)
+        storage::set_meta(sql, KEY, &now.0.to_string())
     }
 
     /// The newest row stays for the head's sake, so a log of one row has nothing to prune.

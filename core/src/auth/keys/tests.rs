@@ -1,10 +1,20 @@
 //! Tokens are signed here with jwt-compact and, as a check from outside, were signed once with
 //! Node's crypto.
 
-use super::*;
-use crate::config::Config;
+use std::cell::RefCell;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_compact::alg::{Ed25519, Es256};
+use jwt_compact::jwk::JsonWebKey;
 use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header};
 use proptest::prelude::*;
+use serde::Deserialize as _;
+use serde_json::Value;
+
+use super::*;
+use crate::config::Config;
+use crate::limits::{JWKS_MAX_AGE_MS, JWKS_REFRESH_MS, JWKS_RETRY_MS};
 
 /// 2026-01-05T10:00:00Z; the tokens expire a minute later.
 const NOW: Timestamp = Timestamp(1_767_607_200_000);
@@ -43,6 +53,77 @@ fn all_keys() -> Keys {
     ])
 }
 
+/// A key out of a JWK.
+fn parse<K>(jwk: &str) -> Option<K>
+where
+    K: for<'k> TryFrom<&'k JsonWebKey<'k>>,
+{
+    let jwk = json(jwk);
+    let jwk = JsonWebKey::deserialize(&jwk).ok()?;
+    K::try_from(&jwk).ok()
+}
+
+/// What WebCrypto is on workerd. RSA is not here: of its keys a signature is good that says so.
+fn has_signed(key: &PublicKey, token: &Unverified<'_>) -> bool {
+    fn check<S: Scheme>(scheme: &S, key: Option<S::VerifyingKey>, token: &Unverified<'_>) -> bool {
+        let Some(key) = key.filter(|_| token.signature.len() == 64) else {
+            return false;
+        };
+        S::Signature::try_from_slice(&token.signature).is_ok_and(|signature| {
+            scheme.verify_signature(&signature, &key, token.signing_input.as_bytes())
+        })
+    }
+    match key.algorithm() {
+        Algorithm::Es256 => check(&Es256, parse(key.jwk()), token),
+        Algorithm::EdDsa => check(&Ed25519, parse(key.jwk()), token),
+        Algorithm::Rs256 => token.signature == b"signed with RSA",
+        Algorithm::Hs256 => false,
+    }
+}
+
+/// The issuer: what it answers, and how often it was asked.
+#[derive(Default)]
+struct Issuer {
+    answer: RefCell<Option<String>>,
+    asked: RefCell<u32>,
+}
+
+/// The runtime: does what it is told until there is a verdict.
+fn judge(
+    keys: &Keys,
+    set: &mut KeySet,
+    issuer: &Issuer,
+    token: &str,
+    now: Timestamp,
+) -> Result<Claims, TokenError> {
+    let token = match keys.begin(token, now)? {
+        Verdict::Good(claims) => return Ok(claims),
+        Verdict::Open(token) => token,
+    };
+    let candidates = loop {
+        match keys.next(set, &token, now) {
+            Step::Check(candidates) => break candidates,
+            Step::Wait => panic!("nobody else fetches"),
+            Step::Fetch(url) => {
+                assert_eq!(url, URL);
+                *issuer.asked.borrow_mut() += 1;
+                set.fetched(issuer.answer.borrow().as_deref(), now);
+            }
+        }
+    };
+    let is_signed = candidates.iter().any(|key| has_signed(key, &token));
+    keys.finish(set, token, is_signed, now)
+}
+
+const URL: &str = "https://id.example/jwks";
+
+impl Keys {
+    /// Where the issuer, should there be one, does not answer.
+    fn verify(&self, token: &str, now: Timestamp) -> Result<Claims, TokenError> {
+        judge(self, &mut KeySet::default(), &Issuer::default(), token, now)
+    }
+}
+
 /// A token with exactly this header and payload, signed by a scheme of jwt-compact's.
 fn sign<S: Scheme>(scheme: &S, key: &S::SigningKey, header: &str, payload: &str) -> String {
     let input = format!(
@@ -59,13 +140,24 @@ fn hs256(secret: &str, header: &str) -> String {
 }
 
 fn es256(header: &str) -> String {
-    let key = parse::<<Es256 as Scheme>::SigningKey>(&json(EC_PRIVATE), "").unwrap();
+    let key = parse::<<Es256 as Scheme>::SigningKey>(EC_PRIVATE).unwrap();
     sign(&Es256, &key, header, PAYLOAD)
 }
 
 fn eddsa(header: &str) -> String {
-    let key = parse::<<Ed25519 as Scheme>::SigningKey>(&json(ED_PRIVATE), "").unwrap();
+    let key = parse::<<Ed25519 as Scheme>::SigningKey>(ED_PRIVATE).unwrap();
     sign(&Ed25519, &key, header, PAYLOAD)
+}
+
+/// Good for [`has_signed`].
+fn rs256(header: &str) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!(
+        "{}.{}.{}",
+        part(header),
+        part(PAYLOAD),
+        part("signed with RSA")
+    )
 }
 
 fn json(text: &str) -> Value {
@@ -87,7 +179,8 @@ fn a_token_signed_by_any_of_the_keys_is_accepted() {
         ),
         ("ES256", es256(r#"{"alg":"ES256"}"#)),
         ("ES256, kid", es256(r#"{"alg":"ES256","kid":"e1"}"#)),
-        ("ES256, unknown kid", es256(r#"{"alg":"ES256","kid":"zz"}"#)),
+        ("RS256", rs256(r#"{"alg":"RS256"}"#)),
+        ("RS256, kid", rs256(r#"{"alg":"RS256","kid":"r1"}"#)),
         ("EdDSA", eddsa(r#"{"alg":"EdDSA","kid":"d1"}"#)),
         ("Ed25519", eddsa(r#"{"alg":"Ed25519"}"#)),
         ("HS256 by Node", NODE_HS256.to_owned()),
@@ -112,11 +205,11 @@ fn jwt_compact_s_own_tokens_are_accepted() {
 
 #[test]
 fn a_token_not_signed_by_its_algorithm_s_key_is_refused() {
-    use TokenError::{Algorithm as BadAlgorithm, Critical, NoKey, Signature, WrongType};
+    use TokenError::{Algorithm as BadAlgorithm, Critical, NoKey, NoKeySet, Signature, WrongType};
     let all = all_keys();
     let secret_only = keys(&[("JWT_SECRET", SECRET)]);
     let public_only = keys(&[("JWT_PUBLIC_KEYS", &format!("[{EC}]"))]);
-    let set_only = keys(&[("JWT_JWKS_URL", "https://id.example/jwks")]);
+    let set_only = keys(&[("JWT_JWKS_URL", URL)]);
     let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
     let payload = URL_SAFE_NO_PAD.encode(PAYLOAD);
     let cut = |token: &str, len: usize| token[..token.len() - len].to_owned();
@@ -202,7 +295,7 @@ fn a_token_not_signed_by_its_algorithm_s_key_is_refused() {
         (
             "EdDSA said to be ES256",
             &all,
-            eddsa(r#"{"alg":"ES256","kid":"d1"}"#),
+            eddsa(r#"{"alg":"ES256"}"#),
             Signature,
         ),
         (
@@ -212,15 +305,39 @@ fn a_token_not_signed_by_its_algorithm_s_key_is_refused() {
             NoKey,
         ),
         (
-            "RS256 is for later",
+            "a secret's signature said to be RS256",
             &all,
             hs256(SECRET, r#"{"alg":"RS256","kid":"r1"}"#),
+            Signature,
+        ),
+        (
+            "RS256 said to be PS256",
+            &all,
+            rs256(r#"{"alg":"PS256","kid":"r1"}"#),
+            BadAlgorithm,
+        ),
+        (
+            "an unknown kid",
+            &all,
+            es256(r#"{"alg":"ES256","kid":"zz"}"#),
             NoKey,
         ),
         (
-            "a key set not fetched",
+            "the kid of a key of another type",
+            &all,
+            es256(r#"{"alg":"ES256","kid":"d1"}"#),
+            NoKey,
+        ),
+        (
+            "a key set that cannot be had",
             &set_only,
             es256(r#"{"alg":"ES256"}"#),
+            NoKeySet,
+        ),
+        (
+            "HS256, where there is a key set alone",
+            &set_only,
+            hs256(EC, r#"{"alg":"HS256"}"#),
             NoKey,
         ),
         ("no signature", &all, cut(NODE_HS256, 43), Signature),
@@ -304,6 +421,12 @@ fn a_kid_picks_its_key_and_no_other_of_the_family() {
             "another family's name",
             format!("[{EC},{ED}]"),
             r#"{"alg":"ES256","kid":"d1"}"#,
+            false,
+        ),
+        (
+            "twice the same name",
+            format!("[{},{EC}]", other.replace("e2", "e1")),
+            r#"{"alg":"ES256","kid":"e1"}"#,
             true,
         ),
     ] {
@@ -327,137 +450,111 @@ fn expiry_is_told_apart_and_only_of_a_good_signature() {
     assert_eq!(keys.verify(NODE_HS256, late), Err(TokenError::Expired));
     let forged = hs256(&"x".repeat(32), r#"{"alg":"HS256"}"#);
     assert_eq!(keys.verify(&forged, late), Err(TokenError::Signature));
+    assert_eq!(keys.verify(NODE_ES256, late), Err(TokenError::Expired));
+    let forged = NODE_ES256.replace(".C8bR", ".C8bS");
+    assert_eq!(keys.verify(&forged, late), Err(TokenError::Signature));
 }
 
 #[test]
-fn a_later_check_of_rs256_goes_between_the_steps() {
+fn a_secret_s_token_never_waits_and_a_public_key_s_is_checked_by_its_candidates_alone() {
     let keys = all_keys();
-    let token = hs256(SECRET, r#"{"alg":"RS256","kid":"r1"}"#);
-    let token = keys.parse(&token).unwrap();
-    let candidates = keys.candidates(&token);
-    assert_eq!(candidates.len(), 1);
-    assert_eq!(candidates[0].rsa().map(|key| key.e.as_str()), Some("AQAB"));
-    let claims = keys.check_claims(&token.signature_matches(), NOW);
-    assert!(claims.is_ok());
+    let verdict = keys.begin(NODE_HS256, NOW).unwrap();
+    assert!(matches!(verdict, Verdict::Good(_)));
+    for (header, expected) in [
+        (r#"{"alg":"RS256","kid":"r1"}"#, vec!["r1"]),
+        (r#"{"alg":"RS256"}"#, vec!["r1"]),
+        (r#"{"alg":"EdDSA","kid":"d1"}"#, vec!["d1"]),
+        (r#"{"alg":"EdDSA","kid":"r1"}"#, vec![]),
+    ] {
+        let token = rs256(header);
+        let Verdict::Open(token) = keys.begin(&token, NOW).unwrap() else {
+            panic!("{header}");
+        };
+        let Step::Check(candidates) = keys.next(&mut KeySet::default(), &token, NOW) else {
+            panic!("{header}");
+        };
+        let kids: Vec<_> = candidates.iter().filter_map(PublicKey::kid).collect();
+        assert_eq!(kids, expected, "{header}");
+    }
 }
 
 #[test]
-fn a_jwk_is_a_public_key_for_signatures_or_refused() {
-    let with = |jwk: &str, members: &str| jwk.replacen('{', &format!("{{{members},"), 1);
-    let swap = |jwk: &str, from: &str, to: &str| jwk.replace(from, to);
-    for (name, jwk, expected) in [
-        ("EC", EC.to_owned(), Ok(Algorithm::Es256)),
-        ("Ed25519", ED.to_owned(), Ok(Algorithm::EdDsa)),
-        (
-            "Ed25519 by its own name",
-            swap(ED, "EdDSA", "Ed25519"),
-            Ok(Algorithm::EdDsa),
-        ),
-        ("RSA", RSA.to_owned(), Ok(Algorithm::Rs256)),
-        (
-            "more members",
-            with(RSA, r#""x5c":["…"],"x5t":"…""#),
-            Ok(Algorithm::Rs256),
-        ),
-        (
-            "private EC",
-            EC_PRIVATE.to_owned(),
-            Err("is a private key; give the public one only"),
-        ),
-        (
-            "private OKP",
-            ED_PRIVATE.to_owned(),
-            Err("is a private key; give the public one only"),
-        ),
-        (
-            "private RSA",
-            with(RSA, r#""d":"AQ""#),
-            Err("is a private key; give the public one only"),
-        ),
-        (
-            "another curve",
-            swap(EC, "P-256", "P-384"),
-            Err("is not a key on the curve P-256"),
-        ),
-        (
-            "off the curve",
-            swap(EC, "f83O", "f83P"),
-            Err("is not a key on the curve P-256"),
-        ),
-        (
-            "not base64url",
-            swap(EC, "f83O", "f8+O"),
-            Err("is not a key on the curve P-256"),
-        ),
-        (
-            "X25519",
-            swap(ED, "Ed25519", "X25519"),
-            Err("is not an Ed25519 key"),
-        ),
-        (
-            "short",
-            swap(ED, "11qYAYKx", ""),
-            Err("is not an Ed25519 key"),
-        ),
-        (
-            "small RSA",
-            r#"{"kty":"RSA","n":"uJKE8cizJUDY","e":"AQAB"}"#.to_owned(),
-            Err("is not an RSA key of 2048 bits or more"),
-        ),
-        (
-            "padded with zeros",
-            swap(RSA, "uJKE8c", "AAAAAAAA"),
-            Err("is not an RSA key of 2048 bits or more"),
-        ),
-        (
-            "no exponent",
-            swap(RSA, "AQAB", ""),
-            Err("is not an RSA key of 2048 bits or more"),
-        ),
-        (
-            "for encryption",
-            swap(EC, r#""sig""#, r#""enc""#),
-            Err("is not for verifying signatures"),
-        ),
-        (
-            "for signing",
-            swap(ED, r#"["verify"]"#, r#"["sign"]"#),
-            Err("is not for verifying signatures"),
-        ),
-        (
-            "another algorithm",
-            swap(RSA, "RS256", "PS256"),
-            Err("has an `alg` other than ES256, EdDSA and RS256"),
-        ),
-        (
-            "another family's",
-            swap(EC, "ES256", "RS256"),
-            Err("has an `alg` other than ES256, EdDSA and RS256"),
-        ),
-        (
-            "symmetric",
-            r#"{"kty":"oct","k":"AAAA"}"#.to_owned(),
-            Err("is a shared secret; that is JWT_SECRET's place"),
-        ),
-        (
-            "unknown",
-            r#"{"kty":"AKP"}"#.to_owned(),
-            Err("has a type that is not known here"),
-        ),
-        (
-            "no type",
-            "{}".to_owned(),
-            Err("is not a JWK: `kty` must say its type"),
-        ),
-        (
-            "no object",
-            "[]".to_owned(),
-            Err("is not a JWK: `kty` must say its type"),
-        ),
-    ] {
-        let key = PublicKey::from_jwk(&json(&jwk)).map(|key| key.algorithm());
-        assert_eq!(key, expected.map_err(JwkError), "{name}");
+fn a_token_without_a_kid_is_tried_with_so_many_keys_and_no_more() {
+    let keys = keys(&[
+        ("JWT_PUBLIC_KEYS", &format!("[{EC}]")),
+        ("JWT_JWKS_URL", URL),
+    ]);
+    let mut set = KeySet::default();
+    let many = vec![EC.replace("e1", "e2"); MAX_CANDIDATE_KEYS].join(",");
+    assert!(set.fetched(Some(&format!(r#"{{"keys":[{many}]}}"#)), NOW));
+    let token = es256(r#"{"alg":"ES256"}"#);
+    let Ok(Verdict::Open(token)) = keys.begin(&token, NOW) else {
+        panic!("it is for the runtime");
+    };
+    let Step::Check(candidates) = keys.next(&mut set, &token, NOW) else {
+        panic!("the set is there");
+    };
+    assert_eq!(candidates.len(), MAX_CANDIDATE_KEYS);
+    assert_eq!(candidates[0].kid(), Some("e1"));
+}
+
+#[test]
+fn a_key_set_s_keys_are_fetched_once_and_anew_for_an_unknown_kid() {
+    let keys = keys(&[("JWT_SECRET", SECRET), ("JWT_JWKS_URL", URL)]);
+    let (mut set, issuer) = (KeySet::default(), Issuer::default());
+    let serve = |keys: &str| *issuer.answer.borrow_mut() = Some(format!(r#"{{"keys":[{keys}]}}"#));
+    let mut asked_after = |token: &str, ms: u64| {
+        let now = NOW.plus(ms);
+        let verdict = judge(&keys, &mut set, &issuer, token, now).map(drop);
+        (verdict, *issuer.asked.borrow())
+    };
+    let es = es256(r#"{"alg":"ES256","kid":"e1"}"#);
+    let ed = eddsa(r#"{"alg":"EdDSA","kid":"d1"}"#);
+    serve(EC);
+    assert_eq!(asked_after(NODE_HS256, 0), (Ok(()), 0));
+    assert_eq!(asked_after(&es, 0), (Ok(()), 1));
+    assert_eq!(asked_after(&es256(r#"{"alg":"ES256"}"#), 1), (Ok(()), 1));
+    // The issuer has a new key, and signs with it at once.
+    serve(&format!("{EC},{ED}"));
+    assert_eq!(asked_after(&ed, 2), (Ok(()), 2));
+    assert_eq!(asked_after(&es, 3), (Ok(()), 2));
+    for n in 0..9 {
+        let strange = es256(&format!(r#"{{"alg":"ES256","kid":"z{n}"}}"#));
+        assert_eq!(asked_after(&strange, 4 + n), (Err(TokenError::NoKey), 2));
     }
+    // The old key is withdrawn: no token wants it, so it goes with the set's age.
+    serve(ED);
+    assert_eq!(asked_after(&es, 59_000), (Ok(()), 2));
+    let old = JWKS_MAX_AGE_MS + 2;
+    assert_eq!(asked_after(&es, old), (Err(TokenError::NoKey), 3));
+}
+
+#[test]
+fn without_the_issuer_known_keys_go_on_and_before_the_first_set_nobody_can_say() {
+    let public = format!("[{ED}]");
+    let keys = keys(&[("JWT_PUBLIC_KEYS", &public), ("JWT_JWKS_URL", URL)]);
+    let (mut set, issuer) = (KeySet::default(), Issuer::default());
+    let mut at = |token: &str, ms: u64| {
+        let now = NOW.plus(ms);
+        let verdict = judge(&keys, &mut set, &issuer, token, now).map(drop);
+        (verdict, *issuer.asked.borrow())
+    };
+    let unknown = || Err(TokenError::NoKeySet);
+    let es = es256(r#"{"alg":"ES256","kid":"e1"}"#);
+    // A key of our own needs no set.
+    assert_eq!(at(&eddsa(r#"{"alg":"EdDSA","kid":"d1"}"#), 0), (Ok(()), 0));
+    assert_eq!(at(&es, 0), (unknown(), 1));
+    assert_eq!(at(&es, JWKS_RETRY_MS - 1), (unknown(), 1));
+    *issuer.answer.borrow_mut() = Some("<html>".to_owned());
+    assert_eq!(at(&es, JWKS_RETRY_MS), (unknown(), 2));
+    *issuer.answer.borrow_mut() = Some(format!(r#"{{"keys":[{EC}]}}"#));
+    assert_eq!(at(&es, 2 * JWKS_RETRY_MS), (Ok(()), 3));
+    // Once there was one, an unknown kid is plainly not good.
+    *issuer.answer.borrow_mut() = None;
+    let strange = es256(r#"{"alg":"ES256","kid":"zz"}"#);
+    assert_eq!(at(&strange, 11_000), (Err(TokenError::NoKey), 4));
+    assert_eq!(at(&es, 12_000), (Ok(()), 4));
+    assert_eq!(at(&strange, 11_000 + JWKS_REFRESH_MS).1, 5);
 }
 
 #[test]
@@ -487,7 +584,7 @@ proptest! {
         let keys = all_keys();
         let _ = keys.verify(&text, NOW);
         let _ = keys.verify(&near, NOW);
-        for header in [header.as_str(), r#"{"alg":"HS256"}"#, r#"{"alg":"ES256"}"#, r#"{"alg":"EdDSA"}"#] {
+        for header in [header.as_str(), r#"{"alg":"HS256"}"#, r#"{"alg":"ES256"}"#, r#"{"alg":"EdDSA"}"#, r#"{"alg":"RS256"}"#] {
             let token = format!(
                 "{}.{}.{}",
                 URL_SAFE_NO_PAD.encode(header),

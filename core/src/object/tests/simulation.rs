@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    world::{Client, Cluster, Fate, Heard},
+    world::{Client, Cluster, Fate, Heard, open_token},
     *,
 };
 use crate::emit::Batch;
@@ -19,7 +19,7 @@ const TARGETS: [&[&str]; 4] = [
     &["*", "chat:0"],
     &["chat:1", "*"],
 ];
-/// Two of them are another tab of the first two.
+/// Two of them are another tab of the first two. Every second one's token the runtime checks.
 const USERS: [&str; 6] = ["ann", "bob", "cem", "dia", "ann", "bob"];
 
 #[derive(Debug, Clone)]
@@ -251,8 +251,15 @@ impl Person {
 
 impl Simulation {
     fn new() -> Self {
-        let people = USERS.iter().map(|user| Person {
-            client: Client::new(user, "/chat"),
+        let client = |(index, user): (usize, &&str)| {
+            let mut client = Client::new(user, "/chat");
+            if index % 2 == 1 {
+                client.token = open_token(user);
+            }
+            client
+        };
+        let people = USERS.iter().enumerate().map(|person| Person {
+            client: client(person),
             wanted: BTreeMap::new(),
             places: vec![Place::Out; ROOMS.len()],
             unsure: vec![false; ROOMS.len()],
@@ -262,8 +269,10 @@ impl Simulation {
             news: BTreeSet::new(),
             left_during: 0,
         });
+        let mut cluster = Cluster::new(&[("JWT_JWKS_URL", "https://id.example/jwks")]);
+        cluster.checks_tokens = true;
         Self {
-            cluster: Cluster::new(&[]),
+            cluster,
             people: people.collect(),
             cut: vec![],
             next_message: 0,

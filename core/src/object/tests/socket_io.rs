@@ -1,7 +1,7 @@
 //! Socket.IO and Engine.IO as clients and lobbies see them.
 
 use super::{
-    world::{Client, Cluster, Fate, engine_request, token, token_of},
+    world::{Client, Cluster, Fate, Heard, engine_request, token, token_of},
     *,
 };
 use crate::{
@@ -1304,6 +1304,26 @@ fn who_has_no_good_token_is_refused_by_name() {
         assert!(!client.connected);
         assert_eq!(client.refused.unwrap()["data"]["code"], code);
     }
+}
+
+#[test]
+fn what_is_sent_before_connect_is_answered_waits_for_it_in_order() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::new("ann", "/");
+    ann.dial(&mut cluster, LOBBY);
+    let ids = [
+        ann.emit(&mut cluster, "join", json!("demo:1")),
+        ann.emit(&mut cluster, "test", json!(1)),
+    ];
+    assert_eq!(ann.read(&mut cluster), 1, "the handshake alone");
+    cluster.settle();
+    ann.read(&mut cluster);
+    assert!(matches!(ann.log[0], Heard::Connected { .. }));
+    let acked = ann.log.iter().filter_map(|heard| match heard {
+        Heard::Ack(id, args) => Some((*id, args["ok"] == true)),
+        _ => None,
+    });
+    assert_eq!(acked.collect::<Vec<_>>(), ids.map(|id| (id, true)));
 }
 
 #[test]

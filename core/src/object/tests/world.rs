@@ -8,6 +8,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::*;
+use crate::auth::TokenError;
 use crate::wire::{Door, EngineRequest, Method};
 
 /// What becomes of a call from one object to another.
@@ -50,6 +51,16 @@ struct InFlight {
     stage: Stage,
 }
 
+/// A token that the runtime checks.
+#[derive(Debug)]
+struct Check {
+    from: String,
+    life: u32,
+    call: CallId,
+    verdict: Result<Claims, TokenError>,
+    held: bool,
+}
+
 /// A call that was made, as tests see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
@@ -63,6 +74,9 @@ pub struct Cluster {
     shells: BTreeMap<String, Shell>,
     environment: Rc<Environment>,
     in_flight: Vec<InFlight>,
+    /// Where the tests do not check tokens themselves: those that are being checked.
+    pub checks_tokens: bool,
+    checks: Vec<Check>,
     pub now: Timestamp,
     /// What becomes of the next calls; those after them work.
     pub fates: VecDeque<Fate>,
@@ -79,6 +93,8 @@ pub struct Cluster {
     /// How often any object has been woken by each cause.
     pub timers: u32,
     pub alarms: u32,
+    /// How many of the alarms were but pings.
+    pub beats: u32,
 }
 
 impl Cluster {
@@ -87,6 +103,8 @@ impl Cluster {
             shells: BTreeMap::new(),
             environment: environment(vars),
             in_flight: vec![],
+            checks_tokens: false,
+            checks: vec![],
             now: T0,
             fates: VecDeque::new(),
             rules: vec![],
@@ -96,6 +114,7 @@ impl Cluster {
             pongs: vec![],
             timers: 0,
             alarms: 0,
+            beats: 0,
         }
     }
 
@@ -130,20 +149,49 @@ impl Cluster {
             };
             let pings = flush.frames.iter().filter(|frame| as_text(frame) == "2");
             for id in pings.flat_map(|_| &flush.connections) {
-                let of = (name.to_owned(), *id);
-                if self.silent.contains(&of) || self.unread.contains(&of) {
-                    continue;
-                }
-                let now = self.now;
-                let shell = self.shell(name);
-                if shell.auto_response == Some(AutoResponse::Engine) {
-                    shell.heard.insert(*id, now);
-                } else {
-                    self.pongs.push(of);
-                }
+                self.pinged(name, *id);
             }
         }
         outputs
+    }
+
+    /// A client is pinged: it answers, or the runtime does as soon as it has.
+    fn pinged(&mut self, name: &str, id: ConnectionId) {
+        let of = (name.to_owned(), id);
+        if self.silent.contains(&of) || self.unread.contains(&of) {
+            return;
+        }
+        let now = self.now;
+        let shell = self.shell(name);
+        if shell.auto_response == Some(AutoResponse::Engine) {
+            shell.heard.insert(id, now);
+        } else {
+            self.pongs.push(of);
+        }
+    }
+
+    /// The alarm rings. An object that sleeps may but ping, as the durable layer does it.
+    fn alarm(&mut self, name: &str) {
+        self.alarms += 1;
+        let shell = self.shell(name);
+        shell.wake.1 = None;
+        if shell.object.is_none()
+            && let Some((pinged, next)) = shell.beat()
+        {
+            shell.wake.1 = Some(next);
+            self.beats += 1;
+            for id in pinged {
+                let received = &mut self.shell(name).received;
+                received.entry(id).or_default().push("2".to_owned());
+                self.pinged(name, id);
+            }
+            return;
+        }
+        let shell = self.shell(name);
+        let heard = shell.heard.iter().map(|(id, at)| (*id, *at));
+        let heard = heard.filter(|(id, _)| shell.attachments.contains_key(id));
+        let heard = heard.collect();
+        self.turn(name, vec![Input::Alarm { heard }]);
     }
 
     /// A question from outside, answered when all has come to rest.
@@ -188,6 +236,9 @@ impl Cluster {
 
     fn collect(&mut self) {
         for from in self.names() {
+            if self.checks_tokens {
+                self.collect_checks(&from);
+            }
             let shell = self.shell(&from);
             let (calls, deliveries) = (
                 std::mem::take(&mut shell.calls),
@@ -224,6 +275,25 @@ impl Cluster {
                     stage: Stage::Asked,
                 });
             }
+        }
+    }
+
+    fn collect_checks(&mut self, from: &str) {
+        let shell = self.shell(from);
+        let life = shell.life;
+        for (call, token) in std::mem::take(&mut shell.verifies) {
+            let fate = self.fate(from, "runtime");
+            let verdict = match fate {
+                Fate::Fail => Err(TokenError::NoKeySet),
+                _ => Ok(claims_of(&token)),
+            };
+            self.checks.push(Check {
+                from: from.to_owned(),
+                life,
+                call,
+                verdict,
+                held: matches!(fate, Fate::HoldRequest | Fate::HoldAnswer),
+            });
         }
     }
 
@@ -281,6 +351,14 @@ impl Cluster {
                 }
             }
         }
+        if let Some(index) = self.checks.iter().position(|check| !check.held) {
+            let check = self.checks.remove(index);
+            if self.shell(&check.from).life == check.life {
+                let (call, verdict) = (check.call, check.verdict);
+                self.turn(&check.from, vec![Input::Verified { call, verdict }]);
+            }
+            return true;
+        }
         let Some((name, connection)) = self.pongs.pop() else {
             return false;
         };
@@ -304,15 +382,18 @@ impl Cluster {
     /// What was held goes on: one call, the n-th.
     pub fn release(&mut self, n: usize) {
         self.collect();
-        let mut held = self.in_flight.iter_mut().filter(|call| call.held);
-        if let Some(call) = held.nth(n) {
-            call.held = false;
+        let calls = self.in_flight.iter_mut().map(|call| &mut call.held);
+        let checks = self.checks.iter_mut().map(|check| &mut check.held);
+        let mut held = calls.chain(checks).filter(|held| **held);
+        if let Some(held) = held.nth(n) {
+            *held = false;
         }
         self.settle();
     }
 
     pub fn held(&self) -> usize {
-        self.in_flight.iter().filter(|call| call.held).count()
+        let checks = self.checks.iter().filter(|check| check.held).count();
+        self.in_flight.iter().filter(|call| call.held).count() + checks
     }
 
     /// No more trouble: what is under way is answered, what is to come works.
@@ -343,19 +424,13 @@ impl Cluster {
             };
             self.now = self.now.max(at);
             let shell = self.shell(&name);
-            let input = if is_timer {
+            if is_timer {
                 shell.wake.0 = None;
                 self.timers += 1;
-                Input::Timer
+                self.turn(&name, vec![Input::Timer]);
             } else {
-                shell.wake.1 = None;
-                let heard = shell.heard.iter().map(|(id, at)| (*id, *at));
-                let heard = heard.filter(|(id, _)| shell.attachments.contains_key(id));
-                let heard = heard.collect();
-                self.alarms += 1;
-                Input::Alarm { heard }
-            };
-            self.turn(&name, vec![input]);
+                self.alarm(&name);
+            }
             self.settle();
         }
         panic!("time stands still at {:?}", self.now);
@@ -364,7 +439,8 @@ impl Cluster {
     /// Whether the runtime may put the object to sleep: it waits for nothing.
     pub fn is_idle(&mut self, name: &str) -> bool {
         self.collect();
-        let waits = self.in_flight.iter().any(|call| call.from == name);
+        let waits = self.in_flight.iter().any(|call| call.from == name)
+            || self.checks.iter().any(|check| check.from == name);
         !waits && self.shell(name).wake.0.is_none()
     }
 
@@ -447,6 +523,23 @@ pub fn token(payload: &Json) -> String {
 pub fn token_of(user: &str) -> String {
     let exp = T0.0 / 1000 + 864_000;
     token(&json!({"sub": user, "exp": exp, "rooms": ["*"]}))
+}
+
+/// A token that a public key is to have signed: good, if the runtime says so.
+pub fn open_token(user: &str) -> String {
+    let part = |text: String| URL_SAFE_NO_PAD.encode(text);
+    let payload = part(json!({"sub": user}).to_string());
+    format!("{}.{payload}.c2ln", part(r#"{"alg":"ES256"}"#.to_owned()))
+}
+
+/// Whose such a token is: it opens everything for ten days.
+fn claims_of(token: &Unverified<'_>) -> Claims {
+    let (_, payload) = token.signing_input.split_once('.').unwrap();
+    let payload: Json = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    Claims {
+        expires_at: T0.plus(864_000_000),
+        ..claims(payload["sub"].as_str().unwrap())
+    }
 }
 
 /// An Engine.IO request without a body.
