@@ -15,6 +15,8 @@ pub struct Costs {
     pub timers: u64,
     /// Alarms that rang.
     pub alarms: u64,
+    /// Those of them that woke nothing.
+    pub beats: u64,
     /// Alarms that were set: a row each.
     pub alarms_set: u64,
     /// Processes that died.

@@ -56,6 +56,7 @@ impl Figures {
         costs.wakes -= then.wakes;
         costs.timers -= then.timers;
         costs.alarms -= then.alarms;
+        costs.beats -= then.beats;
         costs.alarms_set -= then.alarms_set;
         costs.crashes -= then.crashes;
         costs.sleeps -= then.sleeps;
@@ -128,8 +129,8 @@ impl fmt::Display for Figures {
         )?;
         write!(
             f,
-            "alarms: {} rang, {} set (a row each)",
-            costs.alarms, costs.alarms_set
+            "alarms: {} rang, {} of them woke nothing, {} set (a row each)",
+            costs.alarms, costs.beats, costs.alarms_set
         )
     }
 }

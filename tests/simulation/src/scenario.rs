@@ -236,7 +236,7 @@ fn mixed(client: ClientId, places: &[Place], random: &mut Random) -> Person {
     } else {
         user
     };
-    let home = (client % 5 == 0).then(|| wants[0]);
+    let home = client.is_multiple_of(5).then(|| wants[0]);
     Person {
         user,
         speech,

@@ -9,7 +9,7 @@ use std::{
 use dialtone_core::{
     hub::{Attachment, ConnectionId, RequestId},
     names::{RoomName, Timestamp},
-    object::{AutoResponse, Environment, Input, Object, Output, answer_without_room},
+    object::{AutoResponse, Environment, Input, Object, Output, answer_without_room, beat},
     storage::StorageError,
 };
 
@@ -143,6 +143,24 @@ impl<W> Shell<W> {
         heard
             .filter_map(|(id, wire)| Some((*id, wire.heard?)))
             .collect()
+    }
+
+    /// The alarm rings while it sleeps: whom it may just ping, and when the alarm rings next.
+    pub fn beat(
+        &self,
+        environment: &Environment,
+        now: Timestamp,
+    ) -> Option<(Vec<ConnectionId>, Timestamp)> {
+        if self.is_awake() {
+            return None;
+        }
+        let has_engine = |wire: &ServerWire| {
+            Attachment::from_json(&wire.attachment).is_some_and(|a| a.sid().is_some())
+        };
+        let engines = || self.wires.iter().filter(|(_, wire)| has_engine(wire));
+        let heard: Vec<Option<Timestamp>> = engines().map(|(_, wire)| wire.heard).collect();
+        let next = beat(&self.disk, &environment.config, &self.name, now, &heard);
+        Some((engines().map(|(id, _)| *id).collect(), next.unwrap()?))
     }
 
     /// One transaction. A turn that fails, or whose process dies, is rolled back; then the outputs are

@@ -44,7 +44,7 @@ pub enum Waiter {
     /// A client that wants a WebSocket.
     Client(ClientId, u64),
     /// Somebody outside.
-    Outside(Job),
+    Outside(Box<Job>),
     /// Nobody: a request that arrived twice.
     Copy(Call),
 }
@@ -182,7 +182,7 @@ impl World {
                 // An answer may be lost on its way out, too.
                 let is_lost = self.random.per_million(self.trouble.calls_fail);
                 let answer = (!is_lost).then_some(answer);
-                self.agenda.after(3, What::Told(job, answer));
+                self.agenda.after(3, What::Told(*job, answer));
             }
             Waiter::Copy(_) => {}
         }
@@ -193,7 +193,7 @@ impl World {
         match waiter {
             Waiter::Object(call, _) => self.agenda.after(10, What::Answer(call, None)),
             Waiter::Client(client, serial) => self.agenda.after(10, What::Lost(client, serial)),
-            Waiter::Outside(job) => self.agenda.after(10, What::Told(job, None)),
+            Waiter::Outside(job) => self.agenda.after(10, What::Told(*job, None)),
             Waiter::Copy(_) => {}
         }
     }
@@ -233,7 +233,7 @@ impl World {
         {
             self.outside(job.clone());
         }
-        self.arrive(object, body, Waiter::Outside(job));
+        self.arrive(object, body, Waiter::Outside(Box::new(job)));
     }
 
     pub(super) fn told(&mut self, job: Job, answer: Option<Result<Json, String>>) {

@@ -2,6 +2,7 @@
 //! and the ways in which an object ends.
 
 use dialtone_core::{
+    hub::Flush,
     names::Timestamp,
     object::{Input, Output},
 };
@@ -75,11 +76,11 @@ impl World {
             }
             Doom::DiesAfter => {
                 // The alarm is part of what is committed.
-                let alarms = outputs.iter().filter_map(|output| match output {
+                let mut alarms = outputs.iter().filter_map(|output| match output {
                     Output::Wake { alarm, .. } => *alarm,
                     _ => None,
                 });
-                let alarm = alarms.last();
+                let alarm = alarms.next_back();
                 self.crash(object);
                 if let Some(at) = alarm {
                     self.set_alarm(object, at);
@@ -145,8 +146,8 @@ impl World {
                     body,
                 } => self.ask(object, call, &to, &body),
                 Output::Deliver { room, delivery } => self.deliver(object, &room, delivery),
-                // The scenario has neither a backend to post to nor Twilio.
-                Output::Post(_) | Output::Twilio { .. } => {}
+                // The scenario has neither a backend to post to nor Twilio, and its tokens are HS256.
+                Output::Post(_) | Output::Twilio { .. } | Output::Verify { .. } => {}
                 Output::Wake { timer, alarm } => {
                     if let Some(at) = timer {
                         self.objects[object].timer = Some(at);
@@ -199,7 +200,21 @@ impl World {
             }
             _ => {}
         }
-        let heard = shell.heard();
+        // An object that sleeps may but ping, and need not be built for that.
+        if let Some((connections, next)) = shell.beat(&self.environment, now) {
+            self.costs.beats += 1;
+            let frames = vec!["2".into()];
+            self.send(
+                object,
+                Flush {
+                    connections,
+                    frames,
+                },
+            );
+            self.set_alarm(object, next);
+            return;
+        }
+        let heard = self.objects[object].heard();
         self.push(object, Input::Alarm { heard });
     }
 

@@ -145,7 +145,7 @@ impl World {
 
     /// What a mutant does to frames on their way.
     fn spoil(&mut self, texts: &mut Vec<&str>) {
-        let is_message = |text: &&str| text.contains("\"note\"") || text.contains("new_message");
+        let is_message = |text: &str| text.contains("\"note\"") || text.contains("new_message");
         match self.mutant {
             Some(Mutant::FrameTwice) if self.random.below(50) == 0 => {
                 if let Some(frame) = texts.iter().copied().find(|text| is_message(text)) {
@@ -153,11 +153,11 @@ impl World {
                 }
             }
             Some(Mutant::FrameLost) if self.random.below(50) == 0 => {
-                if let Some(index) = texts.iter().position(|text| is_message(&text)) {
+                if let Some(index) = texts.iter().position(|text| is_message(text)) {
                     texts.remove(index);
                 }
             }
-            Some(Mutant::FramesReversed) if texts.iter().all(|text| is_message(&text)) => {
+            Some(Mutant::FramesReversed) if texts.iter().all(|text| is_message(text)) => {
                 texts.reverse();
             }
             _ => {}
