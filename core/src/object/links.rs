@@ -276,7 +276,7 @@ impl Object {
             access,
             since,
             people: match purpose {
-                Purpose::Asked { .. } => tells_people(room, &socket.record.claims.user),
+                Purpose::Asked { .. } => true,
                 // What diffs there were while it was cut it has not heard.
                 Purpose::Recover(_) => tells_diffs(room, &socket.record.claims.user),
                 Purpose::Connect => false,
@@ -907,7 +907,9 @@ impl Object {
                     ..Joined::at(self.room.position())
                 };
                 if *people {
-                    joined.people = Some(event::raw(self.room.roster.people()));
+                    if tells_people(&self.room.name, user) {
+                        joined.people = Some(event::raw(self.room.roster.people()));
+                    }
                     joined.kept = self.room.kept(sql)?.to_vec();
                 }
                 OpAnswer::Joined(joined)

@@ -73,6 +73,7 @@ impl Figures {
 
     /// The run is over: what counts up to its end.
     pub fn finish(&mut self, world: &World) {
+        self.costs.beats = world.costs.beats;
         self.recovered = world.ledger.recovered;
         self.not_recovered = world.ledger.not_recovered;
         self.objects = world.awake().1 as u64;
@@ -129,8 +130,8 @@ impl fmt::Display for Figures {
         )?;
         write!(
             f,
-            "alarms: {} rang, {} of them woke nothing, {} set (a row each)",
-            costs.alarms, costs.beats, costs.alarms_set
+            "alarms: {} rang, {} set (a row each); to the end, {} that woke nothing",
+            costs.alarms, costs.alarms_set, costs.beats
         )
     }
 }

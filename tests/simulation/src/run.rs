@@ -223,9 +223,10 @@ fn rest(world: &mut World, progress: &mut dyn FnMut(&World, &str), wrong: &mut V
     if world.ledger.gave_up > 0 && world.scenario.trouble.storage_fails == 0 {
         wrong.push(format!("{} acks never came", world.ledger.gave_up));
     }
-    // Dead wires are found by their heartbeats, and their people are out after the grace.
+    // Dead wires are found by their heartbeats, and their people are out after the grace; then objects
+    // sleep for so long that heartbeats no longer wake them.
     if world.scenario.has_trouble() {
-        world.pass(100_000);
+        world.pass(400_000);
         progress(world, "dead wires are found");
     }
     // Whoever is behind without knowing is found out by what comes next.

@@ -69,6 +69,8 @@ pub struct Shell<W> {
     pub alarm: Option<Timestamp>,
     /// What the runtime answers by itself.
     pub auto_response: Option<AutoResponse>,
+    /// When it last had a turn.
+    pub turned_at: Timestamp,
     /// What is sent to its clients arrives in order.
     pub down_at: Timestamp,
     seeds: Random,
@@ -92,6 +94,7 @@ impl<W> Shell<W> {
             timer: None,
             alarm: None,
             auto_response: None,
+            turned_at: Timestamp(0),
             down_at: Timestamp(0),
             seeds,
         }

@@ -27,17 +27,19 @@ fn check(scenario: Scenario) -> Outcome {
 
 #[test]
 fn whatever_goes_wrong_nothing_accepted_is_lost_and_nobody_sees_anything_twice() {
-    let (mut recovered, mut crashes, mut delivered) = (0, 0, 0);
+    let (mut recovered, mut crashes, mut delivered, mut beats) = (0, 0, 0, 0);
     for seed in 1..=8 {
         let figures = check(scenario(Profile::Mixed, seed, 600)).figures;
         recovered += figures.recovered;
         crashes += figures.costs.crashes;
         delivered += figures.delivered;
+        beats += figures.costs.beats;
     }
     // It would all be in vain if nothing happened.
     assert!(recovered > 300, "{recovered} sessions went on");
     assert!(crashes > 100, "{crashes} processes died");
     assert!(delivered > 5_000, "{delivered} messages seen");
+    assert!(beats > 0, "no heartbeat found its object asleep");
 }
 
 #[test]

@@ -10,9 +10,21 @@ use dialtone_core::{
 use super::{ObjectId, What, World};
 use crate::{mutant::Mutant, shell::Doom};
 
+/// workerd puts an object to sleep that has had nothing to do for about so long.
+const SLEEPS_AFTER_MS: u64 = 10_000;
+
 impl World {
+    /// An object that has had nothing to do for long has been put to sleep meanwhile, or not.
+    fn may_have_slept(&mut self, object: ObjectId) {
+        let is_over = self.objects[object].turned_at.plus(SLEEPS_AFTER_MS) < self.now();
+        if is_over && self.scenario.has_trouble() && self.random.below(2) == 0 {
+            self.sleep(object);
+        }
+    }
+
     /// Something for an object's next turn.
     pub(super) fn push(&mut self, object: ObjectId, input: Input) {
+        self.may_have_slept(object);
         let shell = &mut self.objects[object];
         shell.inbox.push(input);
         if !shell.turn_is_due {
@@ -50,6 +62,7 @@ impl World {
             return;
         }
         let doom = self.doom();
+        self.objects[object].turned_at = self.now();
         self.turn_on(object, inputs, doom);
     }
 
@@ -184,11 +197,12 @@ impl World {
     }
 
     pub(super) fn alarm(&mut self, object: ObjectId, at: Timestamp) {
-        let now = self.now();
-        let shell = &mut self.objects[object];
-        if shell.alarm != Some(at) {
+        if self.objects[object].alarm != Some(at) {
             return;
         }
+        self.may_have_slept(object);
+        let now = self.now();
+        let shell = &mut self.objects[object];
         shell.alarm = None;
         self.costs.alarms += 1;
         match self.mutant {
