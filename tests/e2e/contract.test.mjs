@@ -8,11 +8,14 @@ import { ROOT } from "../tools/tools.mjs";
 
 const read = (path) => readFileSync(join(ROOT, path), "utf8");
 
+/** Where Rust's tests are. */
+const RUST = { core: "core", simulation: "tests/simulation" };
+
 /** The text of the tests that a proof's file stands for. */
 function source(file) {
-  if (file !== "core") return read(`tests/e2e/${file}.test.mjs`);
-  const files = readdirSync(join(ROOT, "core"), { recursive: true }).filter((name) => /^(src|tests).*\.rs$/.test(name));
-  return files.map((name) => read(`core/${name}`)).join("\n");
+  if (!(file in RUST)) return read(`tests/e2e/${file}.test.mjs`);
+  const files = readdirSync(join(ROOT, RUST[file]), { recursive: true }).filter((name) => /^(src|tests).*\.rs$/.test(name));
+  return files.map((name) => read(`${RUST[file]}/${name}`)).join("\n");
 }
 
 const CONTRACT = read("tests/CONTRACT.md");
@@ -26,7 +29,7 @@ test("every promise in CONTRACT.md is proven by a test that exists", () => {
     assert.ok(proofs.length > 0, `nothing proves:${promise}`);
     for (const text of proofs) {
       const [, file, name] = text.match(/^([a-z0-9-]+): (.+)$/) ?? assert.fail(`not "file: test name": ${text}`);
-      const spellings = file === "core" ? [`fn ${name}(`] : [`"${name}"`, `\`${name}\``];
+      const spellings = file in RUST ? [`fn ${name}(`] : [`"${name}"`, `\`${name}\``];
       const found = spellings.some((spelling) => source(file).includes(spelling));
       assert.ok(found, `${file} has no test "${name}", which is to prove:${promise}`);
     }

@@ -59,7 +59,8 @@ describe("connection state recovery", { concurrency: 8, timeout: 120_000 }, () =
     await say(bob, name, "after");
     await ann.event("note", (n) => n === "after");
     assert.deepEqual(ann.all("note"), [...numbers(1, 3), ...numbers(10, 59), "after"]);
-    assert.deepEqual([ann.all("connected").length, ann.all("presence_state").length], [1, 1], "neither is repeated");
+    assert.equal(ann.all("connected").length, 1, "it is not repeated");
+    assert.equal(ann.all("presence_state").length, 1 + 5, "who is here may have changed while it was cut");
     await say(ann, name, "from ann");
     await bob.event("note", (data) => data === "from ann");
   });

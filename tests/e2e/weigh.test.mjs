@@ -1,11 +1,8 @@
 // `npm run weigh`, and how the build arranges functions: what they make of a module's bytes and of Rust's names. Builds nothing.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { arranged, order, withOwnNames } from "../tools/arrange.mjs";
-import { ROOT } from "../tools/tools.mjs";
 import { parseWasm } from "../tools/wasm.mjs";
 import { crateOf, demangled, familyOf, grouped } from "../tools/weigh.mjs";
 
@@ -65,27 +62,4 @@ test("functions that are alike come one after the other, and are named as before
   assert.deepEqual(names(renamed), ["000001 core::a", "000000 _R1x1y"]);
   assert.deepEqual(names(withOwnNames(renamed)), names(MODULE));
   assert.ok(WebAssembly.validate(Buffer.from(withOwnNames(renamed))) === WebAssembly.validate(MODULE));
-});
-
-/** What has a smaller one of ours: [what, instead]. */
-const LARGE = [
-  [/\bserde_json::(from_(str|slice|value|reader)|to_(string|vec|value|writer)\w*|value::to_raw_value)\b/, "core's json::read, json::write, json::write_raw"],
-  [/\.json(::<[^>]*>)?\(\)\.await|Response::from_json/, "the text, and core's json"],
-  [/\bBTree(Map|Set)\b/, "core's sorted::SortedMap, SortedSet"],
-  [/\.sort(_unstable)?(_by)?(_key|_cached_key)?\(/, "core's sorted::by_key"],
-  [/\bparse::<f(32|64)>/, "core's json::read"],
-  [/serde\((untagged|tag\s*=)/, "a visitor by hand"],
-];
-
-test("what is compiled anew for each type, and has a smaller one of ours, is used in tests alone", () => {
-  const sources = ["core/src", "durable/src", "src"].flatMap((dir) => readdirSync(join(ROOT, dir), { recursive: true }).map((file) => join(dir, file)));
-  const served = sources.filter((file) => file.endsWith(".rs") && !/[/\\]tests?([/\\]|\.rs)/.test(file));
-  assert.ok(served.length > 100, `${served.length} files`);
-  const found = served.flatMap((file) => {
-    const lines = readFileSync(join(ROOT, file), "utf8").split(/#\[cfg\(test\)\]\s*(?:#\[allow[^\]]*\]\s*)?(?:pub )?mod /)[0].split("\n");
-    return lines.flatMap((line, i) =>
-      LARGE.filter(([what]) => what.test(line) && !/^\s*\/\//.test(line)).map(([, instead]) => `${file}:${i + 1}: ${line.trim()} (instead: ${instead})`),
-    );
-  });
-  assert.deepEqual(found, []);
 });

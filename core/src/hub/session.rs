@@ -236,9 +236,11 @@ impl Sessions {
         self.by_sid.contains_key(sid)
     }
 
-    /// The sids of all.
+    /// The sids of all, sorted: in the order of their hashes no two processes would do the same.
     pub fn sids(&self) -> impl Iterator<Item = &Rc<str>> {
-        self.by_sid.keys()
+        let mut sids: Vec<&Rc<str>> = self.by_sid.keys().collect();
+        sids.sort_unstable();
+        sids.into_iter()
     }
 
     /// How many there are.

@@ -278,6 +278,19 @@ pub fn kind_of(room: &RoomName) -> &'static dyn Kind {
     }
 }
 
+/// Whether a room's Socket.IO clients hear who came and went as diffs of what they were told when they
+/// came in.
+pub fn tells_diffs(room: &RoomName, user: &UserId) -> bool {
+    let kind = kind_of(room);
+    kind.keeps_presence() && matches!(kind.came_or_went(room, user, true), Presence::Diff)
+}
+
+/// Whether they are told who is here when they come in. Where they are not, the list is not made for each
+/// of them: in a room of many that would be most of the work.
+pub fn tells_people(room: &RoomName, user: &UserId) -> bool {
+    kind_of(room).namespace() == "/" || tells_diffs(room, user)
+}
+
 /// Whether Socket.IO clients of `namespace` may be in `room`.
 pub fn serves(room: &RoomName, namespace: &str) -> bool {
     let kind = kind_of(room);

@@ -240,9 +240,10 @@ impl Object {
         let cutoff = now.minus(window.saturating_add(slack));
         let lost = self.hub.sockets.lost.values();
         let lost: HashSet<&RoomName> = lost.flat_map(|record| record.rooms.keys()).collect();
-        let links = &self.hub.links;
+        let (links, sockets) = (&self.hub.links, &self.hub.sockets);
         self.journal.prune(sql, cutoff, |room| {
-            links.find(room).is_some() || lost.contains(room)
+            // To this very object there is no link.
+            links.find(room).is_some() || sockets.any_in(room) || lost.contains(room)
         })
     }
 

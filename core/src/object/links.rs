@@ -13,7 +13,10 @@ use crate::{
     hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
-    namespaces::{self, Admission, Offer, kind_of, namespace_of},
+    namespaces::{
+        self, Action, Admission, Offer, kind_of, namespace::presence_state, namespace_of,
+        tells_diffs, tells_people,
+    },
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
@@ -272,7 +275,12 @@ impl Object {
             name: socket.record.claims.name.clone(),
             access,
             since,
-            people: matches!(purpose, Purpose::Asked { .. }),
+            people: match purpose {
+                Purpose::Asked { .. } => true,
+                // What diffs there were while it was cut it has not heard.
+                Purpose::Recover(_) => tells_diffs(room, &socket.record.claims.user),
+                Purpose::Connect => false,
+            },
             first: *room != self.room.name && self.hub.links.find(room).is_none(),
         };
         // Where it is not told who is here it need not be told of each: that costs a request a socket.
@@ -655,9 +663,12 @@ impl Object {
             Purpose::Recover(_) => {
                 // More may have gone by than is remembered.
                 let whole = recent.len().try_into() == Ok(went_by);
-                let missed = joined.missed.filter(|_| whole);
+                let missed = joined.missed.take().filter(|_| whole);
                 let recent = recent.iter().map(|publication| (**publication).clone());
                 self.rejoined(key, room, missed, recent);
+                if let Some(Action::Emit { event, args }) = presence_state(room, &joined) {
+                    self.told_on_recovery(key, now, event, args);
+                }
                 self.one_join_less(sql, now, key)
             }
         }
@@ -896,7 +907,9 @@ impl Object {
                     ..Joined::at(self.room.position())
                 };
                 if *people {
-                    joined.people = Some(event::raw(self.room.roster.people()));
+                    if tells_people(&self.room.name, user) {
+                        joined.people = Some(event::raw(self.room.roster.people()));
+                    }
                     joined.kept = self.room.kept(sql)?.to_vec();
                 }
                 OpAnswer::Joined(joined)

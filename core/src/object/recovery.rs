@@ -11,6 +11,7 @@ use super::{
     links::Call,
 };
 use crate::{
+    event::Args,
     event::Publication,
     hub::{DisconnectReason, Held, Purpose, Recovery, SocketKey, Stage},
     names::{RoomName, Timestamp},
@@ -307,6 +308,32 @@ impl Object {
                 });
                 recovery.missed.extend(all);
             }
+        }
+    }
+
+    /// A recovering socket is told this behind what it missed.
+    pub(super) fn told_on_recovery(
+        &mut self,
+        key: SocketKey,
+        now: Timestamp,
+        event: String,
+        args: Args,
+    ) {
+        let Some(socket) = self.hub.sockets.get_mut(key) else {
+            return;
+        };
+        if let Stage::Connecting {
+            recovery: Some(recovery),
+            ..
+        } = &mut socket.stage
+        {
+            recovery.missed.push(Held {
+                number: recovery.at,
+                at: now,
+                event,
+                args,
+                of: None,
+            });
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
 struct Link {
     pending: Vec<Rc<Notice>>,
     in_flight: bool,
-    /// What is under way and must arrive even if this push does not.
+    /// What is under way and is brought again if this push does not arrive.
     carried: Vec<Rc<Notice>>,
     attempts: u32,
     not_before: Timestamp,
@@ -64,7 +64,7 @@ impl Links {
             let object =
                 RoomName::parse(row.text(0, "link")?).map_err(|_| StorageError::Corrupt("link"))?;
             let mut link = Link::default();
-            link.collapse(head);
+            link.collapse(head, Notice::must_arrive);
             let object = Rc::new(object);
             links.due.set(&object, link.due());
             links.links.insert(object, link);
@@ -122,7 +122,7 @@ impl Links {
         for (object, link) in &mut self.links {
             link.give(self.told, Rc::clone(&notice));
             if link.pending.len() > MAX_LINK_NOTICES {
-                link.collapse(head);
+                link.collapse(head, Notice::must_arrive);
             }
             self.due.set(object, link.due());
             self.lacks.set(object, link.lacks);
@@ -202,8 +202,8 @@ impl Links {
             link.joined = false;
             link.waiting = None;
             let notices = std::mem::take(&mut link.pending);
-            let must = notices.iter().filter(|notice| notice.must_arrive());
-            link.carried = must.cloned().collect();
+            let again = notices.iter().filter(|notice| notice.bears_repeating());
+            link.carried = again.cloned().collect();
             let same = |push: &&mut Push| {
                 push.notices.len() == notices.len()
                     && push
@@ -238,7 +238,7 @@ impl Links {
             link.not_before = now.plus(backoff(LINK_RETRY_MS, link.attempts, LINK_MAX_RETRY_MS));
             link.attempts = link.attempts.saturating_add(1);
             link.pending.splice(0..0, carried);
-            link.collapse(head);
+            link.collapse(head, Notice::bears_repeating);
         }
         self.index(object);
     }
@@ -285,8 +285,8 @@ impl Link {
         waits.then_some(self.not_before)
     }
 
-    fn collapse(&mut self, head: Offset) {
-        self.pending.retain(|notice| notice.must_arrive());
+    fn collapse(&mut self, head: Offset, stays: fn(&Notice) -> bool) {
+        self.pending.retain(|notice| stays(notice));
         self.pending.push(Rc::new(Notice::Head(head)));
     }
 }

@@ -222,10 +222,12 @@ impl Roster {
         is_local: impl Fn(&UserId) -> bool,
     ) -> Result<(), StorageError> {
         let entries = self.known.values().map(|known| &known.entry);
-        let vanished: Vec<UserId> = entries
+        let mut vanished: Vec<UserId> = entries
             .filter(|entry| entry.holders.contains(LOCAL) && !is_local(&entry.user))
             .map(|entry| entry.user.clone())
             .collect();
+        // In the order of their hashes no two processes would do the same.
+        vanished.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         for user in vanished {
             self.exit(sql, now, &user, LOCAL, true)?;
         }

@@ -282,6 +282,13 @@ impl Notice {
     pub const fn must_arrive(&self) -> bool {
         matches!(self, Self::Expel { .. } | Self::Disconnect { .. })
     }
+
+    /// Whether it is brought again where it may not have arrived: what is lost of it nothing later makes
+    /// good, and hearing it twice is as good as once.
+    pub fn bears_repeating(&self) -> bool {
+        self.must_arrive()
+            || matches!(self, Self::Ephemeral { event, .. } if event == "presence_diff")
+    }
 }
 
 /// The answer to a push.

@@ -1086,6 +1086,104 @@ fn recovery_long_after_the_last_event_brings_nothing_twice() {
     assert_eq!(messages(&mut ann, &mut cluster), ["live"]);
 }
 
+/// Found by the simulator: how far a room's own sockets had come in it was forgotten with the journal.
+#[test]
+fn recovery_at_home_long_after_the_last_event_brings_nothing_twice() {
+    let mut cluster = Cluster::new(&[]);
+    let home = "chat:1";
+    let mut ann = Client::connected("ann", "/chat", &mut cluster, home);
+    join_chat(&mut ann, &mut cluster, "1");
+    let (_, mut bob) = chat(&mut cluster);
+    say_in_chat(&mut bob, &mut cluster, "1", "seen");
+    assert_eq!(messages(&mut ann, &mut cluster), ["seen"]);
+    for to in [home, LOBBY] {
+        cluster.pass(1_000_000);
+        ann.read(&mut cluster);
+        ann.drop_wire(&mut cluster);
+        ann.connect(&mut cluster, to);
+        assert!(ann.recovered);
+        assert_eq!(
+            messages(&mut ann, &mut cluster),
+            Vec::<String>::new(),
+            "{to}"
+        );
+    }
+}
+
+/// Found by the simulator: who was not told of one diff showed somebody else for ever.
+#[test]
+fn who_came_and_went_is_told_though_a_push_is_lost() {
+    for fate in [Fate::Fail, Fate::LoseAnswer] {
+        let mut cluster = Cluster::new(&[]);
+        let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+        ann.call(&mut cluster, "join", json!("demo:1"));
+        let mut bob = Client::connected("bob", "/", &mut cluster, OTHER);
+        ann.take(&mut cluster);
+        let push = ("demo:1".to_owned(), LOBBY.to_owned(), fate);
+        cluster.rules.push(push);
+        bob.call(&mut cluster, "join", json!("demo:1"));
+        cluster.rules.clear();
+        cluster.pass(1_000);
+        let heard = ann.take(&mut cluster);
+        let last = heard.last().expect("it is told");
+        assert_eq!(last[1]["joins"][0]["userId"], "bob", "{fate:?}");
+    }
+}
+
+/// Found by the simulator: each who joined had the whole list made, and threw it away.
+#[test]
+fn a_room_lists_who_is_here_for_those_alone_who_are_told() {
+    for (room, is_told) in [("demo:1", true), ("job:1", false), ("chat:1", false)] {
+        let mut cluster = Cluster::new(&[]);
+        let join = crate::wire::Op::Join {
+            user: UserId::text("ann").unwrap(),
+            name: None,
+            access: Access::Full,
+            since: None,
+            people: true,
+            first: true,
+        };
+        let link = Request::Link {
+            from: RoomName::parse(LOBBY).unwrap(),
+            at: None,
+            ops: vec![join],
+        };
+        let answer = cluster.ask(room, link).unwrap();
+        let people = &answer["answers"][0]["joined"]["people"];
+        assert_eq!(people.is_array(), is_told, "{room}: {answer}");
+    }
+}
+
+/// Found by the simulator: diffs are not kept, so a recovered client showed people who had gone.
+#[test]
+fn a_recovered_client_is_told_who_is_here_now() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::connected("ann", "/", &mut cluster, "lobby:0");
+    let mut bob = Client::connected("bob", "/", &mut cluster, "lobby:1");
+    for client in [&mut bob, &mut ann] {
+        client.call(&mut cluster, "join", json!("demo:1"));
+    }
+    for home in ["lobby:0", "lobby:1"] {
+        ann.drop_wire(&mut cluster);
+        ann.take(&mut cluster);
+        bob.drop_wire(&mut cluster);
+        cluster.pass(PRESENCE_GRACE_MS + 1_000);
+        ann.connect(&mut cluster, home);
+        assert!(ann.recovered);
+        let state = ann.take(&mut cluster).pop().unwrap();
+        assert_eq!(state[0], "presence_state");
+        let users = state[1]["users"].as_array().unwrap();
+        let users: Vec<&str> = users
+            .iter()
+            .map(|u| u["userId"].as_str().unwrap())
+            .collect();
+        assert_eq!(users, ["ann"], "at {home}");
+        // And then what changes.
+        bob.connect(&mut cluster, "lobby:1");
+        assert_eq!(ann.heard(&mut cluster), ["presence_diff"]);
+    }
+}
+
 #[test]
 fn a_sender_is_not_sent_its_own_by_a_recovery() {
     let mut cluster = Cluster::new(&[]);
@@ -1103,7 +1201,10 @@ fn a_sender_is_not_sent_its_own_by_a_recovery() {
     ann.cut(&mut cluster);
     bob.call(&mut cluster, "send", data);
     ann.connect(&mut cluster, OTHER);
-    assert_eq!(ann.heard(&mut cluster), ["theirs", "theirs"]);
+    assert_eq!(
+        ann.heard(&mut cluster),
+        ["theirs", "theirs", "presence_state"]
+    );
 }
 
 #[test]

@@ -1,0 +1,275 @@
+//! Turns of objects: what arrives while one waits is one turn; its outputs are carried out in order;
+//! and the ways in which an object ends.
+
+use dialtone_core::{
+    hub::Flush,
+    names::Timestamp,
+    object::{Input, Output},
+};
+
+use super::{ObjectId, What, World};
+use crate::{mutant::Mutant, shell::Doom};
+
+/// workerd puts an object to sleep that has had nothing to do for about so long.
+const SLEEPS_AFTER_MS: u64 = 10_000;
+
+impl World {
+    /// An object that has had nothing to do for long has been put to sleep meanwhile, or not.
+    fn may_have_slept(&mut self, object: ObjectId) {
+        let is_over = self.objects[object].turned_at.plus(SLEEPS_AFTER_MS) < self.now();
+        if is_over && self.scenario.has_trouble() && self.random.below(2) == 0 {
+            self.sleep(object);
+        }
+    }
+
+    /// Something for an object's next turn.
+    pub(super) fn push(&mut self, object: ObjectId, input: Input) {
+        self.may_have_slept(object);
+        let shell = &mut self.objects[object];
+        shell.inbox.push(input);
+        if !shell.turn_is_due {
+            shell.turn_is_due = true;
+            // In the same millisecond, or in one of the next where the process has other work.
+            let wait = if self.scenario.has_trouble() {
+                self.random.below(3)
+            } else {
+                0
+            };
+            self.agenda.after(wait, What::Turn(object));
+        }
+    }
+
+    fn doom(&mut self) -> Doom {
+        let trouble = self.trouble;
+        if self.random.per_million(trouble.dies) {
+            return if self.random.below(2) == 0 {
+                Doom::DiesBefore
+            } else {
+                Doom::DiesAfter
+            };
+        }
+        if self.random.per_million(trouble.storage_fails) {
+            let statement = self.random.below(12);
+            return Doom::StorageFails(u32::try_from(statement).unwrap());
+        }
+        Doom::None
+    }
+
+    pub(super) fn turn(&mut self, object: ObjectId) {
+        self.objects[object].turn_is_due = false;
+        let inputs = std::mem::take(&mut self.objects[object].inbox);
+        if inputs.is_empty() {
+            return;
+        }
+        let doom = self.doom();
+        self.objects[object].turned_at = self.now();
+        self.turn_on(object, inputs, doom);
+    }
+
+    /// As in `durable/`: what storage cannot take is tried one by one, and whoever sent what fails alone
+    /// is told.
+    fn turn_on(&mut self, object: ObjectId, inputs: Vec<Input>, doom: Doom) {
+        let now = self.now();
+        let shell = &mut self.objects[object];
+        let was_awake = shell.is_awake();
+        let (outputs, ok) = shell.transact(&self.environment, now, &inputs, doom, self.mutant);
+        self.costs.turns += 1;
+        self.costs.wakes += u64::from(!was_awake && self.objects[object].is_awake());
+        match doom {
+            Doom::DiesBefore => {
+                if self.mutant == Some(Mutant::SentBeforeCommit) {
+                    self.carry_out(object, outputs);
+                }
+                let is_alarm = inputs.iter().any(|i| matches!(i, Input::Alarm { .. }));
+                self.crash(object);
+                // The runtime rings an alarm again that was not heard to the end.
+                if is_alarm {
+                    self.set_alarm(object, now.plus(2_000));
+                }
+            }
+            Doom::DiesAfter => {
+                // The alarm is part of what is committed.
+                let mut alarms = outputs.iter().filter_map(|output| match output {
+                    Output::Wake { alarm, .. } => *alarm,
+                    _ => None,
+                });
+                let alarm = alarms.next_back();
+                self.crash(object);
+                if let Some(at) = alarm {
+                    self.set_alarm(object, at);
+                }
+            }
+            _ if ok => self.carry_out(object, outputs),
+            _ => self.failed(object, inputs),
+        }
+    }
+
+    fn failed(&mut self, object: ObjectId, inputs: Vec<Input>) {
+        let now = self.now();
+        self.forget_views(object);
+        match inputs.len() {
+            2.. => {
+                for input in inputs {
+                    self.turn_on(object, vec![input], Doom::None);
+                }
+            }
+            _ => {
+                let is_alarm = matches!(inputs[0], Input::Alarm { .. });
+                // A failed timer's turn is not tried again by anyone: the next input wakes the object.
+                let undone = inputs[0].undone().into_iter().collect();
+                self.carry_out(object, undone);
+                if is_alarm {
+                    self.set_alarm(object, now.plus(2_000));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, object: ObjectId, outputs: Vec<Output>) {
+        for output in outputs {
+            match output {
+                Output::Accept {
+                    request,
+                    attachment,
+                    ..
+                } => self.accept(object, request, &attachment),
+                Output::Attach(attachment) => {
+                    let wires = &mut self.objects[object].wires;
+                    if let Some(wire) = wires.get_mut(&attachment.connection) {
+                        wire.attachment = attachment.to_json();
+                    }
+                }
+                Output::Send(flush) => self.send(object, flush),
+                Output::Close { connection, reason } => self.close(object, connection, reason),
+                Output::Reply { request, answer } => {
+                    let answer = answer.map_err(|refusal| refusal.code.as_str().to_owned());
+                    self.reply(object, request, answer);
+                }
+                Output::Poll { request, .. } => {
+                    self.reply(object, request, Err("poll".to_owned()));
+                }
+                Output::AutoResponse(which) => self.objects[object].auto_response = Some(which),
+                Output::Listen => {
+                    let heard = self.objects[object].heard();
+                    self.push(object, Input::Heard(heard));
+                }
+                Output::Ask {
+                    call,
+                    object: to,
+                    body,
+                } => self.ask(object, call, &to, &body),
+                Output::Deliver { room, delivery } => self.deliver(object, &room, delivery),
+                // The scenario has neither a backend to post to nor Twilio, and its tokens are HS256.
+                Output::Post(_) | Output::Twilio { .. } | Output::Verify { .. } => {}
+                Output::Wake { timer, alarm } => {
+                    if let Some(at) = timer {
+                        self.objects[object].timer = Some(at);
+                        self.agenda.at(at, What::Timer(object, at));
+                    }
+                    if let Some(at) = alarm {
+                        self.costs.alarms_set += 1;
+                        self.set_alarm(object, at);
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_alarm(&mut self, object: ObjectId, at: Timestamp) {
+        self.objects[object].alarm = Some(at);
+        let late = if self.random.per_million(self.trouble.alarms_late) {
+            self.random.below(20_000)
+        } else {
+            0
+        };
+        self.agenda.at(at.plus(late), What::Alarm(object, at));
+    }
+
+    pub(super) fn timer(&mut self, object: ObjectId, at: Timestamp) {
+        if self.objects[object].timer != Some(at) {
+            return;
+        }
+        self.objects[object].timer = None;
+        self.costs.timers += 1;
+        if self.mutant != Some(Mutant::TimerForgotten) {
+            self.push(object, Input::Timer);
+        }
+    }
+
+    pub(super) fn alarm(&mut self, object: ObjectId, at: Timestamp) {
+        if self.objects[object].alarm != Some(at) {
+            return;
+        }
+        self.may_have_slept(object);
+        let now = self.now();
+        let shell = &mut self.objects[object];
+        shell.alarm = None;
+        self.costs.alarms += 1;
+        match self.mutant {
+            Some(Mutant::AlarmForgotten) => return,
+            Some(Mutant::CloseSwallowed) => {
+                for wire in shell.wires.values_mut() {
+                    wire.heard = Some(now);
+                }
+            }
+            _ => {}
+        }
+        // An object that sleeps may but ping, and need not be built for that.
+        if let Some((connections, next)) = shell.beat(&self.environment, now) {
+            self.costs.beats += 1;
+            let frames = vec!["2".into()];
+            self.send(
+                object,
+                Flush {
+                    connections,
+                    frames,
+                },
+            );
+            self.set_alarm(object, next);
+            return;
+        }
+        let heard = self.objects[object].heard();
+        self.push(object, Input::Alarm { heard });
+    }
+
+    /// The process dies: what was committed stays, and the alarm.
+    pub fn crash(&mut self, object: ObjectId) {
+        self.costs.crashes += 1;
+        self.forget_views(object);
+        let shell = &mut self.objects[object];
+        shell.disk.tamper();
+        shell.sleep(None);
+        shell.inbox.clear();
+        shell.asking = 0;
+        shell.closing = dialtone_core::hub::ConnectionId::default();
+        shell.auto_response = None;
+        let wires = std::mem::take(&mut shell.wires);
+        let waiting = std::mem::take(&mut shell.waiting);
+        for wire in wires.into_values() {
+            // Most clients hear of it at once; some find out by the missing pings.
+            let after = match self.random.below(10) {
+                0 => 45_000,
+                _ => self.random.below(2_000),
+            };
+            self.agenda
+                .after(after, What::Lost(wire.client, wire.serial));
+        }
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_by_key(|(request, _)| *request);
+        for (_, waiter) in waiting {
+            self.nobody_answers(waiter);
+        }
+    }
+
+    /// Any object that has nothing to do sleeps, if this one does.
+    pub fn sleep(&mut self, object: ObjectId) -> bool {
+        let shell = &mut self.objects[object];
+        let may = shell.is_awake() && shell.is_idle();
+        if may {
+            shell.disk.tamper();
+            shell.sleep(self.mutant);
+            self.costs.sleeps += 1;
+        }
+        may
+    }
+}
