@@ -25,7 +25,7 @@ pub struct Trouble {
     pub alarms_late: u32,
 }
 
-/// In every second run requests between objects keep their order, more or less: what is checked of who
+/// In every second run requests between objects keep their order: what is checked of who
 /// sees whom needs that.
 fn trouble(profile: Profile, seed: u64) -> Trouble {
     match (profile, seed % 2) {
