@@ -2,6 +2,7 @@
 
 pub mod bindings;
 pub mod environment;
+mod execute;
 pub mod logging;
 pub mod metrics;
 pub mod peer_sockets;
@@ -10,6 +11,7 @@ pub mod random;
 // The macro's generated functions have no docs.
 #[allow(missing_docs)]
 pub mod room;
+mod shell;
 pub mod sockets;
 pub mod storage;
 pub mod tokens;

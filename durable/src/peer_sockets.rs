@@ -1,17 +1,26 @@
 //! WebSockets from this object to others that it asks often. When one is worth having, and what is
 //! said on it, is `dialtone_core::peer`'s; a question on one that breaks is as one whose request failed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, rc::Rc};
 
 use dialtone_core::{
-    limits::{CALL_TIMEOUT_MS, MAX_PEERS},
+    limits::{CALL_TIMEOUT_MS, MAX_PEERS, PEER_WINDOW_MS},
     names::{RoomName, Timestamp},
-    object::CallId,
+    object::{CallId, Input},
     peer::{self, Traffic},
     room::Delivery,
 };
+use worker::{
+    js_sys::Function,
+    wasm_bindgen::{JsCast, JsValue, closure::Closure},
+};
 
-use crate::{bindings::Socket, metrics};
+use crate::{
+    bindings::{Socket, set_timeout},
+    execute::{data_of, millis},
+    metrics, peers,
+    shell::{Asker, Shell, now},
+};
 
 /// What another object is asked, and with it who is told what it answers.
 pub enum Question {
@@ -172,4 +181,116 @@ impl PeerSockets {
         }
         (late, any)
     }
+}
+
+/// Asking on them, and by request; and being asked.
+impl Shell {
+    /// Asks another object: on the socket to it, or by request. In either case the answer is an input.
+    pub(crate) fn ask_object(
+        self: &Rc<Self>,
+        object: RoomName,
+        question: Question,
+        body: &Rc<str>,
+    ) {
+        let way = self.peers.borrow_mut().ask(now(), &object, question, body);
+        let Way::Request { question, opens } = way else {
+            return;
+        };
+        if opens {
+            self.spawn(Rc::clone(self).open_peer(object.clone()));
+        }
+        let (shell, body) = (Rc::clone(self), Rc::clone(body));
+        self.spawn(async move {
+            let answer = peers::ask_json(&shell.env, &object, &body).await;
+            shell.answered(question, answer);
+        });
+    }
+
+    fn answered(self: &Rc<Self>, question: Question, answer: Option<String>) {
+        metrics::hop(answer.is_some());
+        match question {
+            Question::Call(call) => self.push(Input::Answered { call, answer }),
+            Question::Delivery(delivery) => self.delivered(delivery, answer.is_some()),
+        }
+    }
+
+    /// Opens a socket to another object. Until it is there, questions go by request.
+    async fn open_peer(self: Rc<Self>, object: RoomName) {
+        let socket = peers::connect(&self.env, &object).await;
+        let number = self.peers.borrow_mut().number();
+        let socket = socket.filter(|socket| self.listen(socket, &object, number).is_ok());
+        self.peers.borrow_mut().opened(&object, number, socket);
+        if !self.peers_are_looked_at.replace(true) {
+            set_timeout(&self.on_look, millis(PEER_WINDOW_MS));
+        }
+    }
+
+    fn listen(
+        self: &Rc<Self>,
+        socket: &Socket,
+        object: &RoomName,
+        number: u64,
+    ) -> Result<(), JsValue> {
+        let listener = |run: fn(&Rc<Self>, &RoomName, u64, &JsValue)| -> Function {
+            let (shell, object) = (Rc::downgrade(self), object.clone());
+            let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
+                if let Some(shell) = shell.upgrade() {
+                    run(&shell, &object, number, &event);
+                }
+            });
+            closure.into_js_value().unchecked_into()
+        };
+        let on_answer = listener(|shell, object, _, event| {
+            let Some(frame) = data_of(event).as_string() else {
+                return;
+            };
+            let answered = shell.peers.borrow_mut().answered(object, &frame);
+            if let Some((question, answer)) = answered {
+                shell.answered(question, answer);
+            }
+        });
+        let on_close = listener(|shell, object, number, _| {
+            let unanswered = shell.peers.borrow_mut().closed(object, number);
+            for question in unanswered {
+                shell.answered(question, None);
+            }
+        });
+        socket.add_event_listener("message", &on_answer)?;
+        socket.add_event_listener("close", &on_close)?;
+        socket.add_event_listener("error", &on_close)?;
+        socket.accept()
+    }
+
+    pub(crate) fn look_at_peers(self: &Rc<Self>) {
+        let (late, any) = self.peers.borrow_mut().look(now());
+        self.peers_are_looked_at.set(any);
+        if any {
+            set_timeout(&self.on_look, millis(PEER_WINDOW_MS));
+        }
+        for question in late {
+            self.answered(question, None);
+        }
+    }
+
+    /// Another object asks, on its socket.
+    pub(crate) fn asked(self: &Rc<Self>, socket: &Socket, message: &JsValue) {
+        let Some(text) = message.as_string() else {
+            return;
+        };
+        let Some((number, body)) = peer::parse(&text) else {
+            return;
+        };
+        match body.and_then(|body| serde_json::from_str(body).ok()) {
+            Some(body) => {
+                let request = self.wait(Asker::Peer(socket.clone(), number));
+                self.push(Input::Request { request, body });
+            }
+            None => answer_peer(socket, number, ""),
+        }
+    }
+}
+
+/// An object whose socket is gone by now has been told so.
+pub(crate) fn answer_peer(socket: &Socket, number: u64, json: &str) {
+    drop(socket.send(&peer::frame(number, json).into()));
 }
