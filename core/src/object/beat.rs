@@ -73,17 +73,18 @@ impl Object {
             || sessions != self.hub.sessions.on_websocket()
             || !self.heartbeat.is_by_alarm()
             || !self.calls.is_empty()
-            || !self.hub.sockets.lost.is_empty()
             || self.volatile_deadline().is_some()
         {
             return Ok(());
         }
-        let window = self.environment.config.recovery_window_ms;
-        let prune_at = self.journal.oldest().map(|at| at.plus(window));
+        let prune_at = self.journal.oldest().map(|at| at.plus(self.journal_ms()));
+        let lost = self.hub.sockets.lost.values();
+        let forget_at = lost.map(|record| self.lost_until(record, now)).min();
         let most = now.plus(MAX_ASLEEP_MS);
+        let wakes_at = [prune_at, forget_at].into_iter().flatten().min();
         let asleep = Asleep {
             until: self.durable_deadline(now).unwrap_or(most),
-            wakes_at: prune_at.unwrap_or(most).min(most),
+            wakes_at: wakes_at.unwrap_or(most).min(most),
             sessions,
         };
         let json = serde_json::to_string(&asleep).map_err(|_| StorageError::Corrupt("asleep"))?;

@@ -199,6 +199,24 @@ impl Object {
         self.close_session(sql, now, &sid, DisconnectReason::TokenExpired)
     }
 
+    /// When what is lost is forgotten.
+    pub(super) fn lost_until(&self, record: &Record, now: Timestamp) -> Timestamp {
+        let window = self.environment.config.recovery_window_ms;
+        let ms = match &record.moved_to {
+            Some(_) => MOVED_SESSION_MS,
+            None if record.pid.is_some() => window.max(LOST_SOCKET_MS),
+            None => LOST_SOCKET_MS,
+        };
+        record.lost_at.unwrap_or(now).plus(ms)
+    }
+
+    /// How long the journal is kept: who may still come back was cut at most so long before.
+    pub(super) fn journal_ms(&self) -> u64 {
+        let slack = self.heartbeat.notices_within().max(LOST_SOCKET_MS);
+        let window = self.environment.config.recovery_window_ms;
+        window.saturating_add(slack)
+    }
+
     /// Forgets what was lost too long ago, and old numbers. What was lost before this machine was
     /// built may have left its rooms untold: they are told now.
     pub(super) fn forget_lost(
@@ -206,18 +224,8 @@ impl Object {
         sql: &dyn Sql,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        let window = self.environment.config.recovery_window_ms;
-        let kept = |record: &Record| {
-            let since = record.lost_at.unwrap_or(now);
-            let ms = match &record.moved_to {
-                Some(_) => MOVED_SESSION_MS,
-                None if record.pid.is_some() => window.max(LOST_SOCKET_MS),
-                None => LOST_SOCKET_MS,
-            };
-            since.plus(ms) > now
-        };
-        let lost = &self.hub.sockets.lost;
-        let over = lost.iter().filter(|(_, record)| !kept(record));
+        let lost = self.hub.sockets.lost.iter();
+        let over = lost.filter(|(_, record)| self.lost_until(record, now) <= now);
         let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
         for key in over {
             let Some(record) = self.hub.sockets.lost.remove(&key) else {
@@ -236,8 +244,7 @@ impl Object {
         if by_crash.any(|record| record.lost_at.is_some_and(|at| at <= self.opened_at)) {
             return Ok(());
         }
-        let slack = self.heartbeat.notices_within().max(LOST_SOCKET_MS);
-        let cutoff = now.minus(window.saturating_add(slack));
+        let cutoff = now.minus(self.journal_ms());
         let lost = self.hub.sockets.lost.values();
         let lost: HashSet<&RoomName> = lost.flat_map(|record| record.rooms.keys()).collect();
         let (links, sockets) = (&self.hub.links, &self.hub.sockets);
