@@ -102,14 +102,10 @@ impl PeerSockets {
         Way::Request { question, opens }
     }
 
-    fn next_number(&mut self) -> u64 {
+    /// A number for a question, or for a socket that is about to be opened.
+    pub fn next_number(&mut self) -> u64 {
         self.last_number = self.last_number.saturating_add(1);
         self.last_number
-    }
-
-    /// A number for a socket that is about to be opened.
-    pub fn number(&mut self) -> u64 {
-        self.next_number()
     }
 
     /// The socket to `object` is open, or could not be opened.
@@ -217,7 +213,7 @@ impl Shell {
     /// Opens a socket to another object. Until it is there, questions go by request.
     async fn open_peer(self: Rc<Self>, object: RoomName) {
         let socket = peers::connect(&self.env, &object).await;
-        let number = self.peers.borrow_mut().number();
+        let number = self.peers.borrow_mut().next_number();
         let socket = socket.filter(|socket| self.listen(socket, &object, number).is_ok());
         self.peers.borrow_mut().opened(&object, number, socket);
         if !self.peers_are_looked_at.replace(true) {
