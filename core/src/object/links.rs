@@ -29,8 +29,8 @@ use crate::{
 pub(super) enum Call {
     /// Ops for this room.
     Link(RoomName),
-    /// Notices to this object.
-    Push(RoomName),
+    /// Notices to this object, with this push.
+    Push(RoomName, u64),
     /// May this socket join that room?
     IsMember {
         key: SocketKey,
@@ -128,7 +128,11 @@ impl Object {
             let body = serde_json::to_string(&PushRequest { push: request });
             let body: Rc<str> = body.unwrap_or_default().into();
             for object in push.objects {
-                self.ask_with(object.clone(), Rc::clone(&body), Call::Push(object));
+                self.ask_with(
+                    object.clone(),
+                    Rc::clone(&body),
+                    Call::Push(object, push.number),
+                );
             }
         }
         out.append(&mut self.out);
@@ -144,14 +148,15 @@ impl Object {
     ) -> Result<(), StorageError> {
         match self.calls.remove(&call) {
             None => Ok(()),
-            Some(Call::Push(object)) => {
+            Some(Call::Push(object, push)) => {
                 let pushed: Option<Pushed> = read(answer);
                 let is_over = pushed.is_some_and(|pushed| !pushed.linked);
-                if is_over && self.room.links.may_end(&object) {
+                if is_over && self.room.links.may_end(&object, push) {
                     self.unlink(sql, now, &object)?;
                 }
                 let head = self.room.head();
-                self.room.links.pushed(now, &object, pushed.is_some(), head);
+                let links = &mut self.room.links;
+                links.pushed(now, &object, push, pushed.is_some(), head);
                 self.settle(&[]);
                 Ok(())
             }

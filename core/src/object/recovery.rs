@@ -211,11 +211,27 @@ impl Object {
             rooms,
             missed,
         } = remains;
-        if let Some(other) = self.hub.sockets.of_pid(&recover.pid)
-            && let Some(socket) = self.hub.sockets.get(other)
-        {
-            let other = socket.record.session.clone();
-            self.close_session(sql, now, &other, DisconnectReason::Replaced)?;
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
+        let own = (socket.record.session.clone(), socket.record.opened_at);
+        let other = self.hub.sockets.of_pid(&recover.pid);
+        let other = other.and_then(|other| Some((other, self.hub.sockets.get(other)?)));
+        let replaced = match other {
+            // Its client was cut while it waited, and came back on another wire that was answered sooner.
+            Some((other, _)) if key < other => Some(own.0),
+            Some((_, socket)) => Some(socket.record.session.clone()),
+            None => {
+                let lost = self.hub.sockets.lost.get(&recover.pid);
+                let is_late = lost.is_some_and(|r| r.moved_to.is_none() && r.opened_at > own.1);
+                is_late.then_some(own.0)
+            }
+        };
+        if let Some(sid) = replaced {
+            self.close_session(sql, now, &sid, DisconnectReason::Replaced)?;
+        }
+        if self.hub.sockets.get(key).is_none() {
+            return Ok(());
         }
         let last = self.journal.last();
         // Numbers of another object mean nothing here.

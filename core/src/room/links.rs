@@ -17,7 +17,8 @@ use crate::{
 #[derive(Debug, Default)]
 struct Link {
     pending: Vec<Rc<Notice>>,
-    in_flight: bool,
+    /// The number of the push that is under way.
+    in_flight: Option<u64>,
     /// What is under way and is brought again if this push does not arrive.
     carried: Vec<Rc<Notice>>,
     attempts: u32,
@@ -42,13 +43,16 @@ pub struct Links {
     unsure: Deadlines<Rc<RoomName>>,
     /// What each that is behind lacks first.
     lacks: Deadlines<Rc<RoomName>, u64>,
-    /// How many notices there ever were.
+    /// How many notices there ever were, and how many pushes.
     told: u64,
+    pushes: u64,
 }
 
 /// One push: the same notices to all these objects.
 #[derive(Debug, Clone)]
 pub struct Push {
+    /// Of which turn: a link has one at a time.
+    pub number: u64,
     /// To whom.
     pub objects: Vec<RoomName>,
     /// What, in order.
@@ -87,10 +91,11 @@ impl Links {
         Ok(())
     }
 
-    /// Whether an answer to the push that is under way can say that `object` has none any more: it was
-    /// not on its way when a socket joined.
-    pub fn may_end(&self, object: &RoomName) -> bool {
-        self.links.get(object).is_some_and(|link| !link.joined)
+    /// Whether an answer to this push can say that `object` has none any more: it was not on its way when
+    /// a socket joined.
+    pub fn may_end(&self, object: &RoomName, push: u64) -> bool {
+        let link = self.links.get(object);
+        link.is_some_and(|link| link.in_flight == Some(push) && !link.joined)
     }
 
     /// `object` has none any more.
@@ -193,12 +198,13 @@ impl Links {
                 self.index(&object);
             }
         }
+        self.pushes = self.pushes.saturating_add(1);
         let mut pushes: Vec<Push> = Vec::new();
         for object in self.due.take_due(now) {
             let Some(link) = self.links.get_mut(&object) else {
                 continue;
             };
-            link.in_flight = true;
+            link.in_flight = Some(self.pushes);
             link.joined = false;
             link.waiting = None;
             let notices = std::mem::take(&mut link.pending);
@@ -215,6 +221,7 @@ impl Links {
             match pushes.iter_mut().find(same) {
                 Some(push) => push.objects.push((*object).clone()),
                 None => pushes.push(Push {
+                    number: self.pushes,
                     objects: vec![(*object).clone()],
                     notices,
                 }),
@@ -223,12 +230,21 @@ impl Links {
         pushes
     }
 
-    /// `object` has the push, or it failed and is tried again later.
-    pub fn pushed(&mut self, now: Timestamp, object: &RoomName, arrived: bool, head: Offset) {
-        let Some(link) = self.links.get_mut(object) else {
+    /// `object` has this push, or it failed and is tried again later. One of a link that has ended, and
+    /// begun anew, says nothing.
+    pub fn pushed(
+        &mut self,
+        now: Timestamp,
+        object: &RoomName,
+        push: u64,
+        arrived: bool,
+        head: Offset,
+    ) {
+        let link = self.links.get_mut(object);
+        let Some(link) = link.filter(|link| link.in_flight == Some(push)) else {
             return;
         };
-        link.in_flight = false;
+        link.in_flight = None;
         let carried = std::mem::take(&mut link.carried);
         if arrived {
             link.lacks = link.waiting;
@@ -281,12 +297,43 @@ impl Link {
 
     /// When its next push may go out, if it must be told anything and none is under way.
     fn due(&self) -> Option<Timestamp> {
-        let waits = !self.in_flight && !self.pending.is_empty();
+        let waits = self.in_flight.is_none() && !self.pending.is_empty();
         waits.then_some(self.not_before)
     }
 
     fn collapse(&mut self, head: Offset, stays: fn(&Notice) -> bool) {
         self.pending.retain(|notice| stays(notice));
         self.pending.push(Rc::new(Notice::Head(head)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::memory::Memory;
+
+    /// Found by the simulator: the late answer to a push of before an object had left and come again ended
+    /// its new link, and whom it held was gone from the roster.
+    #[test]
+    fn the_answer_to_a_push_of_an_ended_link_says_nothing_of_its_next_one() {
+        let sql = Memory::new();
+        let name = |name| RoomName::parse(name).unwrap();
+        crate::storage::migrate(&sql, &name("demo:1"), "e").unwrap();
+        let (now, lobby, mut links) = (Timestamp(1), name("lobby:0"), Links::default());
+        let push = |links: &mut Links, head| {
+            links.add(&sql, &lobby).unwrap();
+            links.tell(Notice::Head(Offset(head)), Offset(head));
+            links.pushes(now, Offset(head)).pop().unwrap().number
+        };
+        let old = push(&mut links, 1);
+        links.remove(&sql, &lobby).unwrap();
+        let new = push(&mut links, 2);
+        assert!(!links.may_end(&lobby, old));
+        links.pushed(now, &lobby, old, true, Offset(2));
+        assert!(!links.have(links.told()), "the new one is under way");
+        assert!(links.may_end(&lobby, new));
+        links.pushed(now, &lobby, new, true, Offset(2));
+        assert!(links.have(links.told()));
+        links.check();
     }
 }

@@ -75,6 +75,15 @@ pub enum Profile {
     SmallRooms,
 }
 
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Watch {
+    /// The frames of a client.
+    Client(ClientId),
+    /// What an object is asked by others, and answers; and when it ends.
+    Object(String),
+}
+
 /// How many of what.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -92,8 +101,8 @@ pub struct Scenario {
     pub rooms: usize,
     /// What goes wrong by itself.
     pub trouble: Trouble,
-    /// Whose frames are printed.
-    pub watch: Option<ClientId>,
+    /// What of it is printed.
+    pub watch: Option<Watch>,
     /// How many messages at once, where it is calm.
     pub burst: u64,
     /// Socket.IO clients name their first room as their home.

@@ -29,7 +29,7 @@ use crate::{
     ledger::{ClientId, Ledger, RoomId},
     mutant::Mutant,
     random::Random,
-    scenario::{Place, Scenario, Trouble},
+    scenario::{Place, Scenario, Trouble, Watch},
     shell::Shell,
     tokens,
 };
@@ -235,10 +235,22 @@ impl World {
 
     /// Says what happens to the client that is watched.
     fn trace(&self, client: ClientId, what: &dyn Fn(&Self) -> String) {
-        if self.scenario.watch == Some(client) {
-            let ms = self.now().0 - crate::agenda::T0.0;
-            println!("{ms:8} client {client} {}", what(self));
+        if self.scenario.watch == Some(Watch::Client(client)) {
+            self.print(&format!("client {client} {}", what(self)));
         }
+    }
+
+    /// The same of an object.
+    fn trace_object(&self, object: ObjectId, what: &dyn Fn(&Self) -> String) {
+        if let Some(Watch::Object(name)) = &self.scenario.watch
+            && name == self.objects[object].name.as_str()
+        {
+            self.print(&format!("{name} {}", what(self)));
+        }
+    }
+
+    fn print(&self, what: &str) {
+        println!("{:8} {what}", self.now().0 - crate::agenda::T0.0);
     }
 
     /// Objects that are awake, and all.

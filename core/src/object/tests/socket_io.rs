@@ -1048,6 +1048,41 @@ fn a_return_that_is_cut_before_it_is_answered_is_as_if_it_never_was() {
     }
 }
 
+/// Found by the simulator: a try that was answered late took the session from the one that had gone on
+/// with it, and what that one had been given came again.
+#[test]
+fn a_return_that_is_answered_after_a_later_one_takes_nothing_from_it() {
+    for is_lost in [false, true] {
+        let mut cluster = Cluster::new(&[]);
+        let (mut ann, mut bob) = chat(&mut cluster);
+        ann.drop_wire(&mut cluster);
+        say_in_chat(&mut bob, &mut cluster, "1", "missed");
+        let late = (OTHER.to_owned(), LOBBY.to_owned(), Fate::HoldAnswer);
+        cluster.rules.push(late);
+        ann.dial(&mut cluster, OTHER);
+        cluster.settle();
+        cluster.rules.clear();
+        ann.cut(&mut cluster);
+        cluster.pass(1_000);
+        ann.connect(&mut cluster, OTHER);
+        assert_eq!(messages(&mut ann, &mut cluster), ["missed"]);
+        if is_lost {
+            ann.drop_wire(&mut cluster);
+        }
+        cluster.calm();
+        assert_eq!(
+            ann.at.as_ref().is_some_and(|at| cluster.is_open(at)),
+            !is_lost
+        );
+        ann.drop_wire(&mut cluster);
+        ann.connect(&mut cluster, "lobby:2");
+        assert!(ann.recovered);
+        assert_eq!(messages(&mut ann, &mut cluster), Vec::<String>::new());
+        cluster.pass(PRESENCE_GRACE_MS);
+        assert_eq!(cluster.roster("chat:1"), ["ann", "bob"]);
+    }
+}
+
 #[test]
 fn what_was_sent_to_one_socket_alone_and_missed_is_brought_again() {
     for to in [LOBBY, OTHER] {

@@ -19,12 +19,12 @@ mod cli {
     use dialtone_simulation::{
         mutant::{MUTANTS, Mutant},
         run::run,
-        scenario::{Profile, Scenario},
+        scenario::{Profile, Scenario, Watch},
     };
 
     const USAGE: &str = "npm run simulate -- [--seed N] [--seeds N] [--steps N] \
         [--profile mixed|one-room|small-rooms] [--lobbies N] [--sockets N] [--rooms N] [--burst N] \
-        [--homes] [--mutant NAME] [--watch CLIENT] \
+        [--homes] [--mutant NAME] [--watch CLIENT|OBJECT] \
         [--without dies,storage,fail,slow,twice,late]";
 
     /// What was asked for: the first seed's scenario, how many seeds, the mutant.
@@ -89,7 +89,10 @@ mod cli {
             return Err("--rooms is at least 4 here: chats, and every fourth a relay".to_owned());
         }
         scenario.burst = number("--burst")?.unwrap_or(scenario.burst);
-        scenario.watch = number("--watch")?.and_then(|client| usize::try_from(client).ok());
+        scenario.watch = value("--watch").map(|watched| match watched.parse() {
+            Ok(client) => Watch::Client(client),
+            Err(_) => Watch::Object(watched.clone()),
+        });
         for kind in value("--without")
             .into_iter()
             .flat_map(|kinds| kinds.split(','))

@@ -149,6 +149,16 @@ impl World {
         {
             return;
         }
+        self.trace_object(object, &|world| {
+            let from = match &waiter {
+                Waiter::Object(call, _) | Waiter::Copy(call) => {
+                    world.objects[call.from].name.as_str()
+                }
+                Waiter::Client(..) | Waiter::Outside(_) => "outside",
+            };
+            let body = serde_json::to_string(&body).unwrap_or_default();
+            format!("<- {from} {body}")
+        });
         let request = self.objects[object].wait(waiter);
         self.push(object, Input::Request { request, body });
     }
@@ -163,6 +173,17 @@ impl World {
         let Some(waiter) = self.objects[object].waiting.remove(&request) else {
             return;
         };
+        self.trace_object(object, &|world| {
+            let (to, lost) = match &waiter {
+                Waiter::Object(call, is_answered) => {
+                    let lost = if *is_answered { "" } else { "LOST " };
+                    (world.objects[call.from].name.as_str(), lost)
+                }
+                Waiter::Copy(call) => (world.objects[call.from].name.as_str(), "LOST "),
+                Waiter::Client(..) | Waiter::Outside(_) => ("outside", ""),
+            };
+            format!("-> {to} {lost}{answer:?}")
+        });
         match waiter {
             Waiter::Object(call, is_answered) => {
                 let answer = answer.ok().filter(|_| is_answered);

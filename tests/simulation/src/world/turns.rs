@@ -235,6 +235,7 @@ impl World {
     /// The process dies: what was committed stays, and the alarm.
     pub fn crash(&mut self, object: ObjectId) {
         self.costs.crashes += 1;
+        self.trace_object(object, &|_| "dies".to_owned());
         self.forget_views(object);
         let shell = &mut self.objects[object];
         shell.disk.tamper();
@@ -269,6 +270,7 @@ impl World {
             shell.disk.tamper();
             shell.sleep(self.mutant);
             self.costs.sleeps += 1;
+            self.trace_object(object, &|_| "sleeps".to_owned());
         }
         may
     }
