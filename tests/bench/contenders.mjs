@@ -86,6 +86,13 @@ export const CONTENDERS = [
     launch: () => launchWorker(source("raw-js-turns.mjs")),
   },
   {
+    id: "raw-js-heartbeat",
+    name: "raw JS object, Engine.IO's heartbeat alone",
+    gives: "hibernates",
+    ...stock,
+    launch: () => launchWorker(source("raw-js-heartbeat.mjs")),
+  },
+  {
     id: "partyserver",
     name: "partyserver",
     gives: "hibernates",

@@ -10,10 +10,10 @@ use std::{
 use super::SocketKey;
 use crate::{
     deadlines::Deadlines,
-    event::Publication,
+    event::{Args, Publication},
     limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS, backoff},
     names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
-    wire::{Entry, Notice, Op},
+    wire::{Audience, Entry, Notice, Op},
 };
 
 /// Why a socket joins.
@@ -99,6 +99,8 @@ pub struct Link {
     pub early: Vec<(Epoch, Notice)>,
     /// What was delivered while joins were under way: they may have been answered before it.
     pub recent: VecDeque<Rc<Publication>>,
+    /// Likewise who came and who went: an answer that is slower lists who was there before.
+    pub diffs: VecDeque<(Args, Audience)>,
     /// A gap is being pulled.
     pub is_pulling: bool,
 }

@@ -67,11 +67,14 @@ impl Object {
         }
         let room = name.as_str();
         let args = Args::of(&PresenceDiff { room, diff });
-        // One who came alone knows; of several each hears of all.
-        let except_users = match diff.joins.as_slice() {
-            [one] => vec![one.user().clone()],
-            _ => Vec::new(),
+        // One who came alone knows; of several each hears of all. One who went and is here again has been
+        // told who is here since then.
+        let who_knows = match (diff.joins.as_slice(), diff.leaves.as_slice()) {
+            (one @ [_], []) => one,
+            (_, went) => went,
         };
+        let except_users = who_knows.iter().map(|person| person.user().clone());
+        let except_users = except_users.collect();
         let audience = Audience {
             except_users,
             ..Audience::default()

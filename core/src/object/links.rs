@@ -9,19 +9,19 @@ use super::{
 };
 use crate::{
     error::{Code, Refusal},
-    event::{self, Publication},
+    event::{self, Args, Publication},
     hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{
-        self, Action, Admission, Offer, kind_of, namespace::presence_state, namespace_of,
+        self, Action, Admission, Offer, heard_in, kind_of, namespace::presence_state, namespace_of,
         tells_diffs, tells_people,
     },
     room::LOCAL,
     storage::{Sql, StorageError},
     wire::{
-        Accepted, Access, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed, Recover,
-        Recovered, Request, Told,
+        Accepted, Access, Audience, Joined, LinkAnswers, Membership, Notice, Op, OpAnswer, Pushed,
+        Recover, Recovered, Request, Told,
     },
 };
 
@@ -525,6 +525,7 @@ impl Object {
         let link = self.hub.links.get(room);
         if !link.is_joining() {
             link.recent.clear();
+            link.diffs.clear();
         }
         if link.is_idle() && !self.hub.sockets.any_in(room) {
             self.hub.links.remove(room);
@@ -623,7 +624,9 @@ impl Object {
                 was_in: true,
                 ..joined
             };
-            return self.joined_asked(sql, now, key, room, *ack, &joined);
+            self.joined_asked(sql, now, key, room, *ack, &joined)?;
+            self.tell_diffs(now, key, room, &joined);
+            return Ok(());
         }
         // What went by after the room had answered and before the answer came: whoever joins joins
         // behind it; who was cut before it gets it with the rest.
@@ -663,7 +666,11 @@ impl Object {
         let floor = Floor { number, position };
         self.hub.sockets.join(key, room, access, entry, floor);
         match &purpose {
-            Purpose::Asked { ack, .. } => self.joined_asked(sql, now, key, room, *ack, &joined),
+            Purpose::Asked { ack, .. } => {
+                self.joined_asked(sql, now, key, room, *ack, &joined)?;
+                self.tell_diffs(now, key, room, &joined);
+                Ok(())
+            }
             Purpose::Connect => self.one_join_less(sql, now, key),
             Purpose::Recover(_) => {
                 // More may have gone by than is remembered.
@@ -673,8 +680,33 @@ impl Object {
                 self.rejoined(key, room, missed, recent);
                 if let Some(Action::Emit { event, args }) = presence_state(room, &joined) {
                     self.told_on_recovery(key, now, event, args);
+                    self.tell_diffs(now, key, room, &joined);
                 }
                 self.one_join_less(sql, now, key)
+            }
+        }
+    }
+
+    /// Who came and who went while a socket was joining, behind the list that it was given: that may have
+    /// been made before. One that was made after tells the same in the end, for the last of them counts.
+    fn tell_diffs(&mut self, now: Timestamp, key: SocketKey, room: &RoomName, joined: &Joined) {
+        if joined.people.is_none() || *room == self.room.name {
+            return;
+        }
+        let Some(record) = self.hub.sockets.get(key).map(|socket| &socket.record) else {
+            return;
+        };
+        let event = "presence_diff";
+        let is_for_it =
+            |audience: &Audience| record.gets(room, heard_in(room, event, audience), audience);
+        let diffs = &self.hub.links.get(room).diffs;
+        let diffs = diffs.iter().filter(|(_, audience)| is_for_it(audience));
+        let diffs: Vec<Args> = diffs.map(|(args, _)| args.clone()).collect();
+        for args in diffs {
+            if self.recovers_at(key).is_some() {
+                self.told_on_recovery(key, now, event.to_owned(), args);
+            } else {
+                self.emit(key, event, args, false);
             }
         }
     }
@@ -755,6 +787,7 @@ impl Object {
                     }
                     return Ok(());
                 }
+                let is_diff = notice.is_diff();
                 match notice {
                     Notice::Publication(publication) => {
                         self.publication_came(now, room, epoch, publication, 0);
@@ -767,7 +800,15 @@ impl Object {
                         event,
                         args,
                         audience,
-                    } => self.deliver_ephemeral(room, &event, &args, &audience),
+                    } => {
+                        if is_diff && link.is_joining() {
+                            link.diffs.push_back((args.clone(), audience.clone()));
+                            if link.diffs.len() > MAX_RECENT_PUBLICATIONS {
+                                link.diffs.pop_front();
+                            }
+                        }
+                        self.deliver_ephemeral(room, &event, &args, &audience);
+                    }
                     Notice::Ask {
                         ask,
                         question,

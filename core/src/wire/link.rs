@@ -286,8 +286,12 @@ impl Notice {
     /// Whether it is brought again where it may not have arrived: what is lost of it nothing later makes
     /// good, and hearing it twice is as good as once.
     pub fn bears_repeating(&self) -> bool {
-        self.must_arrive()
-            || matches!(self, Self::Ephemeral { event, .. } if event == "presence_diff")
+        self.must_arrive() || self.is_diff()
+    }
+
+    /// Whether it says who came and who went.
+    pub fn is_diff(&self) -> bool {
+        matches!(self, Self::Ephemeral { event, .. } if event == "presence_diff")
     }
 }
 

@@ -32,7 +32,7 @@ export const idle = {
     { key: "alarms", name: "alarms a ping interval" },
     { key: "others", name: "all else a ping interval" },
   ],
-  contenders: ["node", "socketioxide", "ours-lobby"],
+  contenders: ["raw-js-heartbeat", "node", "socketioxide", "ours-lobby"],
   sockets: (contenders) => contenders * CLIENTS,
   full: { rounds: 1, intervals: 3, seconds: 155 },
   quick: "a ping interval alone takes 25 s",

@@ -36,6 +36,9 @@ pub enum Say {
 /// itself what it could not do within 15 s.
 const ACK_TIMEOUT_MS: u64 = 30_000;
 
+/// A list of who is in a room may be on its way for so long: an answer, and what else a recovery waits for.
+const LIST_MS: u64 = 30_000;
+
 /// What an ack is waited for.
 #[derive(Debug, Clone, Copy)]
 enum Wanted {
@@ -414,7 +417,12 @@ impl Client {
             users.filter_map(|user| Some(user["userId"].as_str()?.to_owned()))
         };
         match (event, &mut seat.view) {
-            ("presence_state", view) => *view = Some(users("users").collect()),
+            ("presence_state", view) => {
+                // It may have been made before the room died, and what was not told then is told to nobody.
+                let died = around.ledger.died.get(&seat.room);
+                let is_sure = died.is_none_or(|at| at.plus(LIST_MS) < around.now);
+                *view = is_sure.then(|| users("users").collect());
+            }
             (_, Some(view)) => {
                 for user in users("leaves") {
                     view.remove(&user);

@@ -88,6 +88,8 @@ pub struct Ledger {
     pub may: Vec<HashSet<RoomId>>,
     /// Since when a client may be in a room no longer.
     pub ended: HashMap<(ClientId, RoomId), Timestamp>,
+    /// When each room's machine was last built anew, with something that was not told yet perhaps.
+    pub died: HashMap<RoomId, Timestamp>,
     /// What was wrong at once.
     pub wrong: Vec<String>,
     /// Acks that nobody waited for any longer.

@@ -282,9 +282,7 @@ fn presence(world: &mut World) -> Vec<Presence> {
             if client.is_in(seat.room) && !world.ledger.ended.contains_key(&(id, seat.room)) {
                 let of_room = &mut presence[seat.room];
                 of_room.truth.insert(client.person.user.clone());
-                let lobby = client.wire.as_ref().map(|wire| (wire.object, seat.room));
-                let may_lack = lobby.is_some_and(|lobby| world.overtaken.contains(&lobby));
-                if let Some(view) = seat.view.as_ref().filter(|_| !may_lack) {
+                if let Some(view) = &seat.view {
                     of_room.views.push((id, view.clone()));
                 }
             }

@@ -5,10 +5,7 @@ mod calls;
 mod turns;
 mod wires;
 
-use std::{
-    collections::{HashMap, HashSet},
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 use dialtone_core::{
     auth::Keys,
@@ -91,9 +88,6 @@ pub struct World {
     pub trouble: Trouble,
     mutant: Option<Mutant>,
     wires_made: u64,
-    /// Lobbies that a room's slow answer may have reached after pushes of later: who was told with it who
-    /// is there may have missed a diff.
-    pub overtaken: HashSet<(ObjectId, RoomId)>,
     /// What was answered to questions that the run itself asked.
     answers: HashMap<u64, Json>,
     last_question: u64,
@@ -141,7 +135,6 @@ impl World {
             trouble: scenario.trouble,
             mutant,
             wires_made: 0,
-            overtaken: HashSet::new(),
             answers: HashMap::new(),
             last_question: 0,
             scenario,
@@ -227,6 +220,7 @@ impl World {
         let Some(room) = self.by_name.get(self.objects[object].name.as_str()) else {
             return;
         };
+        self.ledger.died.insert(*room, self.agenda.now());
         for client in &mut self.clients {
             let seats = client.seats.iter_mut().filter(|seat| seat.room == *room);
             seats.for_each(|seat| seat.view = None);

@@ -1165,6 +1165,60 @@ fn who_came_and_went_is_told_though_a_push_is_lost() {
     }
 }
 
+/// Found by the simulator: a list of who is here that came after the news of one more hid that one.
+#[test]
+fn who_came_while_a_join_was_being_answered_is_told_behind_the_list() {
+    for was_in in [false, true] {
+        let mut cluster = Cluster::new(&[]);
+        let mut eve = Client::connected("eve", "/", &mut cluster, LOBBY);
+        eve.call(&mut cluster, "join", json!("demo:1"));
+        let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+        let mut bob = Client::connected("bob", "/", &mut cluster, OTHER);
+        if was_in {
+            ann.call(&mut cluster, "join", json!("demo:1"));
+        }
+        ann.take(&mut cluster);
+        let slow = (LOBBY.to_owned(), "demo:1".to_owned(), Fate::HoldAnswer);
+        cluster.rules.push(slow);
+        ann.emit(&mut cluster, "join", json!("demo:1"));
+        cluster.settle();
+        cluster.rules.clear();
+        bob.call(&mut cluster, "join", json!("demo:1"));
+        cluster.calm();
+        let heard = ann.take(&mut cluster);
+        let of = |name| heard.iter().filter(move |event| event[0] == name);
+        let listed = of("presence_state").next_back().expect("the list");
+        assert_eq!(listed[1]["users"].as_array().map(Vec::len), Some(2));
+        assert_eq!(heard.last(), of("presence_diff").next_back());
+        let last = heard.last().expect("it is told");
+        assert_eq!(last[1]["joins"][0]["userId"], "bob", "{was_in}");
+    }
+}
+
+/// Found by the simulator: where diffs are gathered, one who came alone never heard who went meanwhile.
+#[test]
+fn who_came_in_a_large_room_hears_who_went_before_that_was_told() {
+    let mut cluster = Cluster::new(&[]);
+    let mut others: Vec<Client> = (0..crate::limits::PRESENCE_GATHER_FROM)
+        .map(|n| {
+            let mut client = Client::connected(&format!("u{n}"), "/", &mut cluster, OTHER);
+            client.call(&mut cluster, "join", json!("demo:1"));
+            client
+        })
+        .collect();
+    cluster.pass(1_000);
+    let mut eve = Client::connected("eve", "/", &mut cluster, LOBBY);
+    eve.call(&mut cluster, "join", json!("demo:1"));
+    let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+    ann.call(&mut cluster, "join", json!("demo:1"));
+    others[0].call(&mut cluster, "leave", json!("demo:1"));
+    cluster.pass(1_000);
+    let heard = ann.take(&mut cluster);
+    let went = heard.iter().filter(|event| event[0] == "presence_diff");
+    let went = went.filter(|event| event[1]["leaves"][0]["userId"] == "u0");
+    assert_eq!(went.count(), 1, "{heard:?}");
+}
+
 /// Found by the simulator: each who joined had the whole list made, and threw it away.
 #[test]
 fn a_room_lists_who_is_here_for_those_alone_who_are_told() {

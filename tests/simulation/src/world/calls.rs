@@ -192,11 +192,6 @@ impl World {
                     _ => answer,
                 };
                 let latency = self.latency();
-                if self.scenario.trouble.calls_slow > 0
-                    && let Some(room) = self.by_name.get(self.objects[object].name.as_str())
-                {
-                    self.overtaken.insert((call.from, *room));
-                }
                 self.agenda.after(latency, What::Answer(call, answer));
             }
             Waiter::Client(client, serial) => {
