@@ -17,13 +17,9 @@ use worker::{Context, Env, Request, Response, Result, event};
 use respond::Reply;
 use router::Route;
 
-#[event(start)]
-fn start() {
-    console_error_panic_hook::set_once();
-}
-
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
+    logging::panics();
     let method = request.inner().method();
     let path = request.path();
     // Errors, too, must be readable by the page that caused them.
@@ -83,6 +79,8 @@ async fn handle(
     path: &str,
     cors: &std::result::Result<CorsDecision, Refusal>,
 ) -> std::result::Result<Reply, Failure> {
+    #[cfg(feature = "panics")]
+    dialtone_core::panics::at_request(path);
     let (route, parameters) = match router::route(method, path) {
         Ok(found) => found,
         Err(router::Miss::Refused(refusal)) => return Err(refusal.into()),

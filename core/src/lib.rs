@@ -37,6 +37,8 @@ pub mod lines;
 pub mod names;
 pub mod namespaces;
 pub mod object;
+#[cfg(feature = "panics")]
+pub mod panics;
 pub mod peer;
 pub mod room;
 pub mod socket_io;

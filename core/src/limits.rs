@@ -143,6 +143,12 @@ pub const TOKEN_LEEWAY_MS: u64 = 5_000;
 pub const OUTBOX_RETRY_MS: u64 = 1_000;
 /// The longest wait between two tries of an outbox entry.
 pub const OUTBOX_MAX_RETRY_MS: u64 = 5 * 60_000;
+/// How long the outbox is held back after two panics that no frame made, doubled with each more.
+pub const HOLD_MS: u64 = 60_000;
+/// The longest it is: an hour, for one panic in it.
+pub const HOLD_MAX_MS: u64 = 3_600_000;
+/// After so long without one, panics are not counted on.
+pub const FALLS_FORGOTTEN_MS: u64 = 24 * 3_600_000;
 /// Outbox entries under way at once; workerd allows six connections, the rest would only queue.
 pub const OUTBOX_IN_FLIGHT: usize = 6;
 /// A webhook waits this long for its message to reach the agents' rooms before it answers; it is

@@ -12,6 +12,7 @@ mod deadlines;
 mod ends;
 mod engine;
 mod events;
+mod falls;
 mod ids;
 mod io;
 mod lines;
@@ -28,6 +29,7 @@ use std::{
 };
 
 pub use beat::beat;
+pub use falls::fell;
 pub use ids::{Seed, home_of};
 pub use io::{AutoResponse, CallId, Input, Output, Polled, answer_without_room};
 
@@ -115,6 +117,8 @@ pub struct Object {
     was_asleep: bool,
     /// It has noted how it sleeps.
     has_note: bool,
+    /// Until then nothing goes to others that can wait.
+    held_until: Timestamp,
     out: Vec<Output>,
     timer_set: Option<Timestamp>,
     alarm_set: Option<Timestamp>,
@@ -207,6 +211,7 @@ impl Object {
             fresh: Vec::new(),
             was_asleep: true,
             has_note: false,
+            held_until: falls::held_until(sql)?,
             out: Vec::new(),
             timer_set: None,
             alarm_set: None,
@@ -262,8 +267,10 @@ impl Object {
         out.extend(self.answer_polls());
         self.ask_to_read(now, &mut out);
         self.ask_links(now, &mut out);
-        self.send_due(sql, now, &mut out)?;
-        self.deliver_outbox(sql, now, &mut out)?;
+        if now >= self.held_until {
+            self.send_due(sql, now, &mut out)?;
+            self.deliver_outbox(sql, now, &mut out)?;
+        }
         self.note_sleep(sql, now, inputs)?;
         out.extend(self.wake(now));
         Ok(out)
@@ -310,6 +317,8 @@ impl Object {
     }
 
     fn handle(&mut self, sql: &dyn Sql, now: Timestamp, input: &Input) -> Result<(), StorageError> {
+        #[cfg(feature = "panics")]
+        crate::panics::at_input(input);
         match input {
             Input::Open { request, connect } => {
                 match self.open_plain(sql, now, *request, connect)? {

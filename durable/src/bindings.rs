@@ -17,6 +17,9 @@ extern "C" {
     pub fn id(this: &Context) -> ObjectId;
     #[wasm_bindgen(method, getter)]
     pub fn storage(this: &Context) -> Storage;
+    /// What is outside of the WASM and brings the object through a panic; it has put itself there.
+    #[wasm_bindgen(method, getter)]
+    pub fn guard(this: &Context) -> Guard;
     #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
     pub fn accept_web_socket(this: &Context, socket: &Socket) -> Result<(), JsValue>;
     #[wasm_bindgen(method, catch, js_name = acceptWebSocket)]
@@ -43,6 +46,24 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = waitUntil)]
     pub fn wait_until(this: &Context, promise: &Promise) -> Result<(), JsValue>;
 
+    /// `guard.js`.
+    pub type Guard;
+    /// Runs a turn, within what catches a panic in it.
+    #[wasm_bindgen(method)]
+    pub fn turn(this: &Guard, run: &mut dyn FnMut() -> bool) -> bool;
+    /// A turn's transaction: storage's `transactionSync`. Once it is through, what came is not tried again.
+    #[wasm_bindgen(method, catch)]
+    pub fn transaction(
+        this: &Guard,
+        body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+    /// Calls this method of the room in a while, whichever instance it lives in by then.
+    #[wasm_bindgen(method)]
+    pub fn later(this: &Guard, method: &str, ms: f64) -> JsValue;
+    /// Our end of a WebSocket whose events come to closures of this instance, which a panic ends.
+    #[wasm_bindgen(method)]
+    pub fn holds(this: &Guard, socket: &Socket);
+
     pub type ObjectId;
     #[wasm_bindgen(method, getter)]
     pub fn name(this: &ObjectId) -> Option<String>;
@@ -57,11 +78,6 @@ extern "C" {
     pub type Storage;
     #[wasm_bindgen(method, getter)]
     pub fn sql(this: &Storage) -> SqlStorage;
-    #[wasm_bindgen(method, catch, js_name = transactionSync)]
-    pub fn transaction_sync(
-        this: &Storage,
-        closure: &mut dyn FnMut() -> Result<JsValue, JsValue>,
-    ) -> Result<JsValue, JsValue>;
     /// At a Unix time in milliseconds.
     #[wasm_bindgen(method, catch, js_name = setAlarm)]
     pub fn set_alarm(this: &Storage, at_ms: f64) -> Result<Promise, JsValue>;
@@ -113,8 +129,6 @@ extern "C" {
     #[wasm_bindgen(method, setter, js_name = dialtoneConnection)]
     pub fn set_connection(this: &Socket, connection: u32);
 
-    #[wasm_bindgen(js_name = setTimeout)]
-    pub fn set_timeout(callback: &Function, ms: f64) -> JsValue;
     #[wasm_bindgen(js_name = clearTimeout)]
     pub fn clear_timeout(timer: &JsValue);
 }

@@ -19,7 +19,7 @@ use worker::{
 };
 
 use crate::{
-    bindings::{AutoResponsePair, clear_timeout, set_timeout},
+    bindings::{AutoResponsePair, clear_timeout},
     environment::environment,
     logging,
     metrics::{self, Wake},
@@ -139,7 +139,7 @@ impl Shell {
         });
         self.sockets
             .borrow_mut()
-            .accept_awake(attachment, &on_message, &on_close)
+            .accept_awake(&self.context, attachment, &on_message, &on_close)
     }
 
     pub(crate) fn answer(&self, request: RequestId, answer: Answer) {
@@ -173,7 +173,7 @@ impl Shell {
     pub(crate) fn set_wake(&self, timer: Option<Timestamp>, alarm: Option<Timestamp>) {
         if let Some(at) = timer {
             let wait = at.0.saturating_sub(now().0);
-            let timer = set_timeout(&self.on_timer, millis(wait));
+            let timer = self.context.guard().later("timer", millis(wait));
             clear_timeout(&self.timer.replace(timer));
         }
         if let Some(at) = alarm

@@ -1,6 +1,9 @@
 //! One JSON line an event. Never a message's body, never a token.
 
+use std::{panic::set_hook, sync::Once};
+
 use serde::Serialize;
+use serde_json::json;
 
 #[derive(Serialize)]
 struct Line<'a, T> {
@@ -27,4 +30,16 @@ pub fn info(event: &str, fields: impl Serialize) {
 /// Something that operators must look at.
 pub fn error(event: &str, fields: impl Serialize) {
     worker::console_error!("{}", line("error", event, fields));
+}
+
+/// From now on a panic is one, with where it was and not what it says: that may hold what somebody sent.
+/// At the first call of an instance, for the hook of the `worker` crate's own start says all.
+pub fn panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        set_hook(Box::new(|panic| {
+            let at = panic.location().map(ToString::to_string);
+            error("panic", json!({"at": at}));
+        }));
+    });
 }

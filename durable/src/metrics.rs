@@ -3,6 +3,7 @@
 use std::{cell::RefCell, fmt::Write as _};
 
 use dialtone_core::{object::Stats, twilio::rest::Verdict};
+use worker::js_sys::{Reflect, global};
 
 /// Why our code ran.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +148,15 @@ pub fn storage_error() {
     with(|c| bump(&mut c.storage_errors, 1));
 }
 
+/// Panics of this isolate. They end what these counters are in: guard.js counts them.
+fn panics() -> u64 {
+    let count = Reflect::get(&global(), &"dialtonePanics".into()).ok();
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    // A cast saturates, and it counts by ones.
+    let count = count.and_then(|count| count.as_f64()).unwrap_or_default() as u64;
+    count
+}
+
 /// The counters as Prometheus reads them.
 pub fn render() -> String {
     COUNTERS.with_borrow_mut(|c| {
@@ -181,6 +191,7 @@ pub fn render() -> String {
             ("hop_failures_total", "Those that failed.", c.hop_failures),
             ("peer_sockets_opened_total", "WebSockets from object to object, for those that ask often.", c.peer_sockets),
             ("storage_errors_total", "Turns that storage failed.", c.storage_errors),
+            ("panics_total", "Panics; the other counters began anew with each.", panics()),
         ] {
             let _ = writeln!(
                 text,

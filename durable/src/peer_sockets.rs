@@ -16,7 +16,7 @@ use worker::{
 };
 
 use crate::{
-    bindings::{Socket, set_timeout},
+    bindings::Socket,
     execute::{data_of, millis},
     metrics, peers,
     shell::{Asker, Shell, now},
@@ -217,7 +217,7 @@ impl Shell {
         let socket = socket.filter(|socket| self.listen(socket, &object, number).is_ok());
         self.peers.borrow_mut().opened(&object, number, socket);
         if !self.peers_are_looked_at.replace(true) {
-            set_timeout(&self.on_look, millis(PEER_WINDOW_MS));
+            self.context.guard().later("look", millis(PEER_WINDOW_MS));
         }
     }
 
@@ -254,6 +254,7 @@ impl Shell {
         socket.add_event_listener("message", &on_answer)?;
         socket.add_event_listener("close", &on_close)?;
         socket.add_event_listener("error", &on_close)?;
+        self.context.guard().holds(socket);
         socket.accept()
     }
 
@@ -261,7 +262,7 @@ impl Shell {
         let (late, any) = self.peers.borrow_mut().look(now());
         self.peers_are_looked_at.set(any);
         if any {
-            set_timeout(&self.on_look, millis(PEER_WINDOW_MS));
+            self.context.guard().later("look", millis(PEER_WINDOW_MS));
         }
         for question in late {
             self.answered(question, None);

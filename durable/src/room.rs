@@ -10,7 +10,7 @@ use dialtone_core::{
     error::{Code, Problem, Refusal},
     hub::ConnectionId,
     object::{Input, Polled},
-    peer::PEER_HEADER,
+    peer::{self, PEER_HEADER},
     wire::{CONNECT_HEADER, ENGINE_HEADER, EngineRequest, Method},
 };
 use worker::{
@@ -21,6 +21,7 @@ use worker::{
 
 use crate::{
     bindings::{Context, Socket},
+    logging,
     metrics::{self, Wake},
     shell::{Answer, Pending, Shell},
     sockets::{Other, Sockets, heard, other},
@@ -34,6 +35,7 @@ pub struct Room {
 
 impl DurableObject for Room {
     fn new(state: State, env: Env) -> Self {
+        logging::panics();
         metrics::wake(Wake::Constructor);
         let context: Context = JsValue::from(state._inner()).unchecked_into();
         Self {
@@ -78,11 +80,11 @@ impl DurableObject for Room {
 /// microtasks for each frame cost more than the frame does.
 #[wasm_bindgen]
 impl Room {
-    /// The alarm rings. workerd calls one again that failed.
-    pub fn alarm(&self) -> std::result::Result<(), JsValue> {
+    /// The alarm rings. False if what was due failed: it is to ring again.
+    pub fn alarm(&self) -> bool {
         metrics::wake(Wake::Alarm);
         if self.shell.beat() {
-            return Ok(());
+            return true;
         }
         // Whom the runtime heard is known by the attachments: they are read once.
         if self.shell.machine.borrow().is_none() {
@@ -92,10 +94,39 @@ impl Room {
         self.shell.inbox.borrow_mut().push(Input::Alarm {
             heard: heard(&self.shell.context),
         });
-        if self.shell.turn() {
-            Ok(())
-        } else {
-            Err(JsValue::from_str("the turn failed"))
+        self.shell.turn()
+    }
+
+    /// The event loop is free.
+    pub fn turn(&self) {
+        self.shell.turn_is_due.set(false);
+        self.shell.turn();
+    }
+
+    /// Something is due.
+    pub fn timer(&self) {
+        metrics::wake(Wake::Timer);
+        self.shell.inbox.borrow_mut().push(Input::Timer);
+        self.shell.turn();
+    }
+
+    /// It is time to look whether the sockets to other objects are still worth it.
+    pub fn look(&self) {
+        metrics::wake(Wake::Timer);
+        self.shell.look_at_peers();
+    }
+
+    /// A turn has panicked, and no frame is to blame.
+    pub fn fell(&self) {
+        self.shell.fell();
+    }
+
+    /// What is answered to a frame that made a turn panic, and has not happened; none where there is
+    /// nothing to say in words.
+    pub fn refusal(&self, socket: &Socket, message: &JsValue) -> Option<String> {
+        match other(socket)? {
+            Other::Client(connection) => frame(connection, message).refusal(),
+            Other::Peer => peer::parse(&message.as_string()?).map(|(n, _)| peer::frame(n, "")),
         }
     }
 

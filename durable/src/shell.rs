@@ -17,17 +17,12 @@ use dialtone_core::{
 };
 use futures::channel::oneshot;
 use serde_json::json;
-use worker::{
-    Date, Env, WebSocket,
-    js_sys::Function,
-    wasm_bindgen::{JsCast, JsValue, closure::Closure},
-};
+use worker::{Date, Env, WebSocket, wasm_bindgen::JsValue};
 
 use crate::{
-    bindings::{Context, Socket, set_timeout},
+    bindings::{Context, Socket},
     environment::environment,
-    logging,
-    metrics::{self, Wake},
+    logging, metrics,
     peer_sockets::PeerSockets,
     random,
     sockets::{Engines, Sockets},
@@ -74,54 +69,25 @@ pub(crate) struct Shell {
     pub(crate) is_busy: Cell<bool>,
     pub(crate) is_turning: Cell<bool>,
     pub(crate) timer: RefCell<JsValue>,
-    pub(crate) on_turn: Function,
-    pub(crate) on_timer: Function,
-    pub(crate) on_look: Function,
 }
 
 impl Shell {
     pub(crate) fn new(context: Context, env: Env) -> Rc<Self> {
-        // The two callbacks are made once: the object lives as long as its isolate keeps it, and a
-        // closure a turn would be garbage a turn.
-        Rc::new_cyclic(|shell: &std::rc::Weak<Self>| {
-            let callback = |run: fn(&Rc<Self>)| {
-                let shell = shell.clone();
-                let closure: Closure<dyn FnMut()> = Closure::new(move || {
-                    if let Some(shell) = shell.upgrade() {
-                        run(&shell);
-                    }
-                });
-                closure.into_js_value().unchecked_into()
-            };
-            Self {
-                on_turn: callback(|shell| {
-                    shell.turn_is_due.set(false);
-                    shell.turn();
-                }),
-                on_timer: callback(|shell| {
-                    metrics::wake(Wake::Timer);
-                    shell.inbox.borrow_mut().push(Input::Timer);
-                    shell.turn();
-                }),
-                on_look: callback(|shell| {
-                    metrics::wake(Wake::Timer);
-                    shell.look_at_peers();
-                }),
-                context,
-                env,
-                machine: RefCell::default(),
-                sockets: RefCell::default(),
-                restored: RefCell::default(),
-                inbox: RefCell::default(),
-                waiting: RefCell::default(),
-                last_request: Cell::default(),
-                peers: RefCell::default(),
-                peers_are_looked_at: Cell::default(),
-                turn_is_due: Cell::default(),
-                is_busy: Cell::default(),
-                is_turning: Cell::default(),
-                timer: RefCell::new(JsValue::UNDEFINED),
-            }
+        Rc::new(Self {
+            context,
+            env,
+            machine: RefCell::default(),
+            sockets: RefCell::default(),
+            restored: RefCell::default(),
+            inbox: RefCell::default(),
+            waiting: RefCell::default(),
+            last_request: Cell::default(),
+            peers: RefCell::default(),
+            peers_are_looked_at: Cell::default(),
+            turn_is_due: Cell::default(),
+            is_busy: Cell::default(),
+            is_turning: Cell::default(),
+            timer: RefCell::new(JsValue::UNDEFINED),
         })
     }
 
@@ -132,7 +98,7 @@ impl Shell {
         if self.turn_is_due.replace(true) {
             return;
         }
-        set_timeout(&self.on_turn, 0.0);
+        self.context.guard().later("turn", 0.0);
         if !self.is_busy.get() && !self.is_turning.get() {
             self.turn();
         }
@@ -172,6 +138,10 @@ impl Shell {
 
     /// One turn: all that waits. False if any of it failed.
     pub(crate) fn turn(self: &Rc<Self>) -> bool {
+        self.context.guard().turn(&mut || self.take_turn())
+    }
+
+    fn take_turn(self: &Rc<Self>) -> bool {
         // What its outputs push has a turn of its own, after this one.
         self.is_turning.set(true);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
@@ -208,8 +178,7 @@ impl Shell {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
-        let storage = self.context.storage();
-        let sql = ObjectSql(storage.sql());
+        let sql = ObjectSql(self.context.storage().sql());
         let now = now();
         let mut outputs = Vec::new();
         let mut body = || {
@@ -231,8 +200,9 @@ impl Shell {
             metrics::turn(machine.take_stats());
             Ok(JsValue::UNDEFINED)
         };
-        storage
-            .transaction_sync(&mut body)
+        self.context
+            .guard()
+            .transaction(&mut body)
             .map(|_| ())
             .map_err(|error| {
                 metrics::storage_error();
@@ -264,6 +234,14 @@ impl Shell {
                 logging::error("beat_failed", json!({"error": error.to_string()}));
                 false
             }
+        }
+    }
+
+    /// A turn has panicked, and no frame is to blame.
+    pub(crate) fn fell(&self) {
+        let sql = ObjectSql(self.context.storage().sql());
+        if let Err(error) = object::fell(&sql, now()) {
+            logging::error("fall_not_counted", json!({"error": error.to_string()}));
         }
     }
 

@@ -95,6 +95,7 @@ impl Sockets {
     /// hibernation that has never sent anything (seen 2026-11-21).
     pub fn accept_awake(
         &mut self,
+        context: &Context,
         attachment: &Attachment,
         on_message: &Function,
         on_close: &Function,
@@ -104,6 +105,7 @@ impl Sockets {
         socket.add_event_listener("message", on_message)?;
         socket.add_event_listener("close", on_close)?;
         socket.add_event_listener("error", on_close)?;
+        context.guard().holds(&socket);
         socket.accept()?;
         self.add(socket, attachment);
         Ok(client)
@@ -142,7 +144,11 @@ impl Sockets {
                 values
                     .entry(frame.address())
                     .or_insert_with(|| match frame {
-                        Frame::Text(text) => JsValue::from_str(text),
+                        Frame::Text(text) => {
+                            #[cfg(feature = "panics")]
+                            dialtone_core::panics::at_send(text);
+                            JsValue::from_str(text)
+                        }
                         Frame::Binary(bytes) => Uint8Array::from(&**bytes).into(),
                     })
                     .clone()

@@ -8,7 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { arranged, withOwnNames } from "./arrange.mjs";
@@ -47,6 +47,7 @@ export async function build({ outDir = "build", cargoArgs = [], names = false, f
   for (const name of RESULTS) {
     if (!existsSync(join(out, name))) throw new Complaint(`worker-build ended well, but made no ${outDir}/${name}.`);
   }
+  await guard(out);
   const wasm = join(out, "index_bg.wasm");
   await optimise(wasm, { names });
   if (!names && gzipBytes(out) > MAX_GZIP_KB * 1000) {
@@ -54,6 +55,15 @@ export async function build({ outDir = "build", cargoArgs = [], names = false, f
   }
   writeFileSync(stamp, inputs);
   log(`build: ${outDir}/ is ready in ${elapsed(start)} (${size(out)})`);
+}
+
+/** Puts durable/guard.js around the module that worker-build has made. */
+async function guard(out) {
+  const [index, inner] = [join(out, "index.js"), join(out, "worker-build.js")];
+  renameSync(index, inner);
+  const options = ["--bundle", "--format=esm", "--minify", "--external:cloudflare:workers", "--external:./index_bg.wasm", "--log-level=warning"];
+  await run(esbuild(), [join(ROOT, "durable/guard.js"), ...options, `--alias:worker-build=${inner}`, `--outfile=${index}`], { stdio: ["ignore", 2, 2] });
+  rmSync(inner);
 }
 
 async function optimise(wasm, { names }) {

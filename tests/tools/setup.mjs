@@ -90,7 +90,7 @@ async function npmPackages(say) {
 }
 
 /** Builds a tool once per machine and version; a quick build matters more here than a quick tool. */
-async function cargoInstall({ crate, version, dir, command }, flags, say) {
+export async function cargoInstall({ crate, version, dir, command }, flags, say) {
   if (existsSync(command)) return;
   mkdirSync(cacheDir(), { recursive: true });
   await withLock(dir, say, async () => {

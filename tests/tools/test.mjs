@@ -1,6 +1,6 @@
 // `npm test`: everything that CI checks, in the order in which it is quickest to hear of a mistake.
 //
-//   npm test [-- --only lint|core|build|e2e[,…]]
+//   npm test [-- --only lint|core|fuzz|build|e2e[,…]]
 
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,11 +8,15 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "./build.mjs";
 import { findChromium } from "./chromium.mjs";
+import { fuzz, whyNot } from "./fuzz.mjs";
 import { setup } from "./setup.mjs";
 import { Complaint, elapsed, main, node22, ROOT, run, toolEnv, wrangler } from "./tools.mjs";
 
 const WASM = ["--target", "wasm32-unknown-unknown"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
+
+/** A target: enough to notice what a change breaks at once. */
+const FUZZ_SECONDS = 10;
 
 const STEPS = [
   { group: "lint", name: "rustfmt", body: () => run("cargo", ["fmt", "--all", "--check"]) },
@@ -24,10 +28,18 @@ const STEPS = [
     body: () => run("cargo", ["doc", "--no-deps", "--workspace"], { env: toolEnv({ RUSTDOCFLAGS: "-D warnings" }) }),
   },
   { group: "core", name: "cargo test", body: () => run("cargo", ["test", "--workspace"]) },
+  { group: "fuzz", name: "fuzz", body: shortFuzz },
   { group: "build", also: "e2e", name: "build", body: () => build() },
   { group: "build", name: "wrangler deploy --dry-run", body: deployDryRun },
   { group: "e2e", name: "end to end", body: endToEnd }, // last: CI reads the count of tests from its summary
 ];
+
+/** Where there is what it takes; a machine without it has the seeds, in `cargo test`. */
+async function shortFuzz() {
+  const reason = whyNot();
+  if (reason) console.log(`fuzz: SKIPPED, not passed: ${reason}`);
+  else await fuzz({ seconds: FUZZ_SECONDS });
+}
 
 /** The upload is made and checked, not sent. */
 async function deployDryRun() {
@@ -53,7 +65,7 @@ async function endToEnd() {
 
 main(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { only: { type: "string" } } });
-  const groups = ["lint", "core", "build", "e2e"];
+  const groups = ["lint", "core", "fuzz", "build", "e2e"];
   const only = values.only?.split(",") ?? groups;
   const unknown = only.find((group) => !groups.includes(group));
   if (unknown !== undefined) throw new Complaint(`--only is one of ${groups.join(", ")}, not ${unknown}`);

@@ -13,6 +13,9 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 /** worker-build checks that this matches the `worker` crate in Cargo.lock (same minor). */
 export const WORKER_BUILD_VERSION = "0.8.7";
 
+/** `npm run fuzz` alone needs it. */
+const CARGO_FUZZ_VERSION = "0.13.2";
+
 const NODE_MODULES = join(ROOT, "node_modules");
 
 /** An error whose message says all there is to say; `main` prints it without a stack. */
@@ -33,9 +36,10 @@ export function lockedVersion(crate) {
   return version;
 }
 
-/** A tool that set-up built with `cargo install`: its directory, its commands. */
+/** A tool that is built with `cargo install`: its directory, its command. */
 export const cargoTools = {
   workerBuild: () => cargoTool("worker-build", WORKER_BUILD_VERSION, "worker-build"),
+  cargoFuzz: () => cargoTool("cargo-fuzz", CARGO_FUZZ_VERSION, "cargo-fuzz"),
   wasmBindgen: () => cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bindgen"), "wasm-bindgen"),
 };
 

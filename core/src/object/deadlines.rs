@@ -168,10 +168,13 @@ impl Object {
     /// The first of what storage and attachments know of, but for the heartbeat.
     pub(super) fn durable_deadline(&mut self, now: Timestamp) -> Option<Timestamp> {
         let per_second = self.environment.config.line_messages_per_second;
+        let held = |at: Timestamp| at.max(self.held_until);
+        let outbox = self.room.outbox.next_deadline(now);
+        let sends = self.room.sends.next_deadline(now, per_second);
         let durable = [
             self.hub.next_expiry(),
-            self.room.outbox.next_deadline(now),
-            self.room.sends.next_deadline(now, per_second),
+            outbox.map(held),
+            sends.map(held),
             self.room.prune_at(),
         ];
         durable.into_iter().flatten().min()

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::sockets;
 use crate::{
     auth::{Claims, TokenError, Unverified},
     engine_io,
@@ -291,14 +292,24 @@ impl Input {
                 request: *request,
                 answer: Err(refusal),
             }),
-            Self::Text { connection, text } => {
-                let id = plain::decode(text).id;
-                Some(Output::Send(Flush {
-                    connections: vec![*connection],
-                    frames: vec![plain::error(id.as_deref(), &refusal).into()],
-                }))
-            }
+            Self::Text { connection, .. } => Some(Output::Send(Flush {
+                connections: vec![*connection],
+                frames: vec![self.refusal()?.into()],
+            })),
             _ => None,
+        }
+    }
+
+    /// The frame that says so to whoever sent a frame. Engine.IO's message is a `4` and its packet; no
+    /// plain frame begins with one.
+    pub fn refusal(&self) -> Option<String> {
+        let Self::Text { text, .. } = self else {
+            return None;
+        };
+        let refusal = Refusal::internal();
+        match text.strip_prefix('4') {
+            Some(packet) => Some(format!("4{}", sockets::failed(packet, &refusal)?)),
+            None => Some(plain::error(plain::decode(text).id.as_deref(), &refusal)),
         }
     }
 }

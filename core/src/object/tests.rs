@@ -1019,6 +1019,25 @@ fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
     };
     assert_eq!(told(r#"{"event":"x","id":"c-1"}"#)["ack"], "c-1");
     assert_eq!(told(r#"{"event":"x"}"#)["error"]["code"], "internal");
+    let engine = |text: &str| {
+        let text = text.to_owned();
+        Input::Text { connection, text }.refusal()
+    };
+    let error = r#"{"code":"internal","message":"something went wrong here; it has been logged"}"#;
+    for (text, refusal) in [
+        (
+            r#"42/chat,7["send_message",{}]"#,
+            Some(format!(r#"43/chat,7[{{"ok":false,"error":{error}}}]"#)),
+        ),
+        (
+            r#"42["typing",{}]"#,
+            Some(r#"42["error",{"message":"something went wrong here; it has been logged","code":"internal","event":"typing"}]"#.to_owned()),
+        ),
+        (r#"40{"token":"x"}"#, None),
+        ("4x", None),
+    ] {
+        assert_eq!(engine(text), refusal, "{text}");
+    }
     let request = Input::Request {
         request: RequestId(3),
         body: Box::new(Request::Members),

@@ -140,3 +140,52 @@ fn where_pings_are_timers_nothing_sleeps_through_them() {
     assert_eq!(cluster.beats, 0);
     assert!(!is_noted(&mut cluster));
 }
+
+#[test]
+fn after_two_panics_of_its_own_an_object_holds_back_what_goes_out_longer_each_time_and_goes_on() {
+    let mut shell = Shell::new("sms:+15552223333:+15550001111");
+    let ann = shell.join("ann");
+    // For the line's room, and it does not arrive.
+    shell.send(
+        ann,
+        json!({"event": "message_sent", "data": {"body": "b"}, "id": "m"}),
+    );
+    let first = shell.deliveries.len();
+    assert!(first > 0);
+    let fall = |shell: &mut Shell| {
+        shell.evict();
+        fell(&shell.disk, shell.now).unwrap();
+    };
+    fall(&mut shell);
+    shell.wait(0);
+    assert!(
+        shell.deliveries.len() > first,
+        "after one it is tried again"
+    );
+    for (minutes, falls) in [(1, 2), (2, 3), (4, 4)] {
+        let before = shell.deliveries.len();
+        fall(&mut shell);
+        shell.wait(0);
+        assert_eq!(
+            shell.wake.1,
+            Some(shell.now.plus(minutes * 60_000)),
+            "{falls}"
+        );
+        shell.take(ann);
+        shell.send(
+            ann,
+            json!({"event": "typing", "data": {"isTyping": true}, "id": "t"}),
+        );
+        assert_eq!(shell.take(ann)[0]["ack"], "t");
+        shell.wait(minutes * 60_000 - 1);
+        assert_eq!(shell.deliveries.len(), before, "held back after {falls}");
+        shell.wait(1);
+        assert!(shell.deliveries.len() > before, "tried again after {falls}");
+    }
+    // A day without one, and it is as if there had been none.
+    shell.now = shell.now.plus(25 * 3_600_000);
+    fall(&mut shell);
+    let before = shell.deliveries.len();
+    shell.wait(0);
+    assert!(shell.deliveries.len() > before);
+}
