@@ -35,6 +35,7 @@ test("commands that cannot work say why in one sentence, and end with 1", async 
     ["serve", ["--port", "18799", "--var", "NOVALUE"], /^--var is NAME=VALUE, not NOVALUE\n$/],
     ["serve", ["--port", "18799", "--nonsense"], /^[^\n]*--nonsense[^\n]*\n$/],
     ["serve-conformance", [], /^--port is a number from 1 to 65535\.\n$/],
+    ["fuzz", ["--seconds", "soon"], /^--seconds is a number of seconds, not soon\n$/],
     ["token", [], /^--sub USER is needed[^\n]*\n$/],
     ["token", ["--sub", "u1", "--ttl", "soon"], /^--ttl is a number with s, m, h or d[^\n]*\n$/],
     ["sms", ["--from", "+15550100001"], /^--from and --to are needed[^\n]*\n$/],

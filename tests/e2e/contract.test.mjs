@@ -9,7 +9,7 @@ import { ROOT } from "../tools/tools.mjs";
 const read = (path) => readFileSync(join(ROOT, path), "utf8");
 
 /** Where Rust's tests are. */
-const RUST = { core: "core", simulation: "tests/simulation" };
+const RUST = { core: "core", fuzz: "tests/fuzz", simulation: "tests/simulation" };
 
 /** The text of the tests that a proof's file stands for. */
 function source(file) {

@@ -5,6 +5,7 @@
 use std::{collections::BTreeSet, fs, panic};
 
 use dialtone_fuzz::{BODIES, seeds};
+use dialtone_simulation::random::Random;
 
 #[test]
 fn no_input_of_the_corpus_panics() {
@@ -15,6 +16,68 @@ fn no_input_of_the_corpus_panics() {
             // The message is printed by then; which seed it was is what is missing.
             let result = panic::catch_unwind(|| body(&seed));
             assert!(result.is_ok(), "{target}: {}", seeds::write(&seed));
+        }
+    }
+}
+
+/// The seeds, damaged: what there is of fuzzing without a nightly. The same ones each time.
+#[test]
+fn no_damaged_seed_panics() {
+    let tries = std::env::var("DAMAGED_SEEDS")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    for (target, body) in BODIES {
+        let seeds = seeds::seeds(target);
+        let mut random = Random::new(7);
+        // Those take a whole object each.
+        let few = matches!(*target, "object" | "rows");
+        for _ in 0..tries.unwrap_or(if few { 100 } else { 2_000 }) {
+            let mut seed = seeds[random.index(seeds.len())].clone();
+            for _ in 0..=random.below(3) {
+                damage(&mut seed, &seeds, &mut random);
+            }
+            let result = panic::catch_unwind(|| body(&seed));
+            assert!(result.is_ok(), "{target}: {}", seeds::write(&seed));
+        }
+    }
+}
+
+/// Something in it is cut out, doubled, changed, or put in from another seed.
+fn damage(seed: &mut Vec<u8>, seeds: &[Vec<u8>], random: &mut Random) {
+    const TELLING: &[&[u8]] = &[
+        b"0",
+        b"-1",
+        b"9223372036854775807",
+        b"\"",
+        b"{}",
+        b"[",
+        b"null",
+        b"\n",
+        "é".as_bytes(),
+        b"\xff",
+    ];
+    let at = random.index(seed.len() + 1);
+    let end = (at + random.index(9)).min(seed.len());
+    match random.below(5) {
+        0 => drop(seed.drain(at..end)),
+        1 => {
+            let part = seed[at..end].to_vec();
+            seed.splice(at..at, part);
+        }
+        2 => {
+            if let Some(byte) = seed.get_mut(at) {
+                *byte ^= 1 << random.below(8);
+            }
+        }
+        3 => {
+            let other = &seeds[random.index(seeds.len())];
+            let from = random.index(other.len() + 1);
+            let to = (from + random.index(60)).min(other.len());
+            seed.splice(at..end, other[from..to].iter().copied());
+        }
+        _ => {
+            let telling = TELLING[random.index(TELLING.len())];
+            seed.splice(at..end, telling.iter().copied());
         }
     }
 }
