@@ -10,6 +10,7 @@ use std::{
 use dialtone_core::{
     error::Refusal,
     hub::{Attachment, ConnectionId},
+    metrics::{Count, Gauges, Wake},
     names::{RoomName, Timestamp},
     object::{self, Input, Object, Output, Polled, RequestId, answer_without_room},
     storage::StorageError,
@@ -24,10 +25,10 @@ use worker::{
 };
 
 use crate::{
+    analytics,
     bindings::{Context, Socket, set_timeout},
     environment::environment,
-    logging,
-    metrics::{self, Wake},
+    logging, metrics,
     peer_sockets::PeerSockets,
     random,
     sockets::{Engines, Sockets},
@@ -73,6 +74,8 @@ pub(crate) struct Shell {
     /// The last turn had several inputs.
     pub(crate) is_busy: Cell<bool>,
     pub(crate) is_turning: Cell<bool>,
+    /// What the machine had open when it was last asked.
+    pub(crate) gauges: Cell<Option<Gauges>>,
     pub(crate) timer: RefCell<JsValue>,
     pub(crate) on_turn: Function,
     pub(crate) on_timer: Function,
@@ -120,6 +123,7 @@ impl Shell {
                 turn_is_due: Cell::default(),
                 is_busy: Cell::default(),
                 is_turning: Cell::default(),
+                gauges: Cell::default(),
                 timer: RefCell::new(JsValue::UNDEFINED),
             }
         })
@@ -228,18 +232,23 @@ impl Shell {
             outputs = machine
                 .turn(&sql, now, inputs)
                 .map_err(|error| thrown(&error))?;
-            metrics::turn(machine.take_stats());
+            metrics::turn(inputs.len(), |counts| machine.count_into(counts));
+            let gauges = machine.gauges();
+            if self.gauges.replace(Some(gauges)) != Some(gauges) {
+                metrics::opens(machine.name().clone(), gauges);
+            }
             Ok(JsValue::UNDEFINED)
         };
         storage
             .transaction_sync(&mut body)
             .map(|_| ())
             .map_err(|error| {
-                metrics::storage_error();
+                metrics::count(Count::StorageErrors);
                 let fields = json!({"error": describe(&error), "inputs": inputs.len()});
                 logging::error("turn_failed", fields);
                 *self.machine.borrow_mut() = None;
             })?;
+        analytics::report(&self.env, now);
         Ok(outputs)
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dialtone_core::{
     hub::{Attachment, ConnectionId, DisconnectReason, Flush, Frame, echo_of},
+    metrics::Count,
     names::Timestamp,
 };
 use worker::{
@@ -121,7 +122,7 @@ impl Sockets {
     fn add(&mut self, socket: Socket, attachment: &Attachment) {
         socket.set_connection(attachment.connection.0);
         self.by_connection.insert(attachment.connection, socket);
-        metrics::opened();
+        metrics::count(Count::Opened);
     }
 
     /// Keeps another attachment with a socket.
@@ -158,14 +159,15 @@ impl Sockets {
                 }
             }
         }
-        metrics::sends(frames.len().saturating_mul(flush.connections.len()));
+        let frames = frames.len().saturating_mul(flush.connections.len());
+        metrics::count_many(Count::Deliveries, frames);
     }
 
     /// Closes a socket from our side.
     pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         if let Some(socket) = self.by_connection.remove(&connection) {
             drop(socket.close_with(reason.code(), reason.text()));
-            metrics::closed();
+            metrics::count(Count::Closed);
         }
     }
 
@@ -173,7 +175,7 @@ impl Sockets {
     pub fn gone(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.by_connection.remove(&connection) {
             drop(socket.close());
-            metrics::closed();
+            metrics::count(Count::Closed);
         }
     }
 
@@ -186,7 +188,7 @@ impl Sockets {
         });
         let connection = client_of(socket)?;
         if self.by_connection.remove(&connection).is_some() {
-            metrics::closed();
+            metrics::count(Count::Closed);
         }
         Some(connection)
     }
@@ -245,7 +247,7 @@ impl Engines {
         for socket in &self.0 {
             drop(socket.send(&ping));
         }
-        metrics::sends(self.0.len());
+        metrics::count_many(Count::Deliveries, self.0.len());
     }
 }
 

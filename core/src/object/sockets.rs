@@ -227,7 +227,7 @@ impl Object {
         ack: Option<u64>,
         refusal: &Refusal,
     ) {
-        self.stats.refusals = self.stats.refusals.saturating_add(1);
+        self.count_refusal(refusal);
         let (code, message) = (refusal.code, refusal.message.as_str());
         if ack.is_some() {
             let error = ErrorObject { code, message };
