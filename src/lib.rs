@@ -19,7 +19,11 @@ use router::Route;
 
 #[event(start)]
 fn start() {
-    console_error_panic_hook::set_once();
+    // Where, and not what: a panic's message may quote what it failed on.
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        logging::error("panic", json!({"at": at}));
+    }));
 }
 
 #[event(fetch)]

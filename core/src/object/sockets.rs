@@ -680,6 +680,9 @@ impl Object {
                 self.disconnect_socket(sql, now, key)?;
             }
         }
+        if let Some(user) = user {
+            self.forget_lost_of(sql, now, room, user)?;
+        }
         Ok(count)
     }
 
