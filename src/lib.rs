@@ -10,7 +10,7 @@ mod routes;
 
 use dialtone_core::{auth::CorsDecision, error::Refusal};
 pub use dialtone_durable::Room;
-use dialtone_durable::{environment::environment, logging};
+use dialtone_durable::{analytics, environment::environment, logging};
 use serde_json::json;
 use worker::{Context, Env, Request, Response, Result, event};
 
@@ -36,6 +36,7 @@ async fn fetch(request: Request, env: Env, _: Context) -> Result<Response> {
             Reply::Api(respond::problem(&refusal)?)
         }
     };
+    analytics::report(&env, auth::now());
     match (reply, cors) {
         (Reply::Api(response), Ok(cors)) => respond::with_headers(response, &cors.headers()),
         (Reply::Api(response) | Reply::AsIs(response), _) => Ok(response),

@@ -5,33 +5,51 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A stable error code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum Code {
-    BadRequest,
-    Unauthorized,
-    TokenExpired,
-    Forbidden,
-    OriginNotAllowed,
-    NotFound,
-    MethodNotAllowed,
-    Conflict,
-    OptedOut,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    InvalidPayload,
-    UnknownEvent,
-    NotInRoom,
-    WrongNamespace,
-    InvalidNamespace,
-    TooManyRooms,
-    RateLimited,
-    Internal,
-    TwilioError,
-    NotConfigured,
-    Unavailable,
+macro_rules! codes {
+    ($($code:ident => ($text:literal, $status:literal, $title:literal),)*) => {
+        /// A stable error code.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        #[allow(missing_docs)]
+        pub enum Code {
+            $($code,)*
+        }
+
+        impl Code {
+            /// All of them, as clients see them.
+            pub const ALL: &'static [&'static str] = &[$($text),*];
+
+            const fn row(self) -> (&'static str, u16, &'static str) {
+                match self {
+                    $(Self::$code => ($text, $status, $title),)*
+                }
+            }
+        }
+    };
+}
+codes! {
+    BadRequest => ("bad_request", 400, "Bad Request"),
+    Unauthorized => ("unauthorized", 401, "Unauthorized"),
+    TokenExpired => ("token_expired", 401, "Unauthorized"),
+    Forbidden => ("forbidden", 403, "Forbidden"),
+    OriginNotAllowed => ("origin_not_allowed", 403, "Forbidden"),
+    NotFound => ("not_found", 404, "Not Found"),
+    MethodNotAllowed => ("method_not_allowed", 405, "Method Not Allowed"),
+    Conflict => ("conflict", 409, "Conflict"),
+    OptedOut => ("opted_out", 409, "Conflict"),
+    PayloadTooLarge => ("payload_too_large", 413, "Content Too Large"),
+    UnsupportedMediaType => ("unsupported_media_type", 415, "Unsupported Media Type"),
+    InvalidPayload => ("invalid_payload", 422, "Unprocessable Content"),
+    UnknownEvent => ("unknown_event", 422, "Unprocessable Content"),
+    NotInRoom => ("not_in_room", 403, "Forbidden"),
+    WrongNamespace => ("wrong_namespace", 422, "Unprocessable Content"),
+    InvalidNamespace => ("invalid_namespace", 404, "Not Found"),
+    TooManyRooms => ("too_many_rooms", 422, "Unprocessable Content"),
+    RateLimited => ("rate_limited", 429, "Too Many Requests"),
+    Internal => ("internal", 500, "Internal Server Error"),
+    TwilioError => ("twilio_error", 502, "Bad Gateway"),
+    NotConfigured => ("not_configured", 503, "Service Unavailable"),
+    Unavailable => ("unavailable", 503, "Service Unavailable"),
 }
 
 impl Code {
@@ -48,33 +66,6 @@ impl Code {
     /// The HTTP status' reason phrase, the problem's `title`.
     pub const fn title(self) -> &'static str {
         self.row().2
-    }
-
-    const fn row(self) -> (&'static str, u16, &'static str) {
-        match self {
-            Self::BadRequest => ("bad_request", 400, "Bad Request"),
-            Self::Unauthorized => ("unauthorized", 401, "Unauthorized"),
-            Self::TokenExpired => ("token_expired", 401, "Unauthorized"),
-            Self::Forbidden => ("forbidden", 403, "Forbidden"),
-            Self::OriginNotAllowed => ("origin_not_allowed", 403, "Forbidden"),
-            Self::NotFound => ("not_found", 404, "Not Found"),
-            Self::MethodNotAllowed => ("method_not_allowed", 405, "Method Not Allowed"),
-            Self::Conflict => ("conflict", 409, "Conflict"),
-            Self::OptedOut => ("opted_out", 409, "Conflict"),
-            Self::PayloadTooLarge => ("payload_too_large", 413, "Content Too Large"),
-            Self::UnsupportedMediaType => ("unsupported_media_type", 415, "Unsupported Media Type"),
-            Self::InvalidPayload => ("invalid_payload", 422, "Unprocessable Content"),
-            Self::UnknownEvent => ("unknown_event", 422, "Unprocessable Content"),
-            Self::NotInRoom => ("not_in_room", 403, "Forbidden"),
-            Self::WrongNamespace => ("wrong_namespace", 422, "Unprocessable Content"),
-            Self::InvalidNamespace => ("invalid_namespace", 404, "Not Found"),
-            Self::TooManyRooms => ("too_many_rooms", 422, "Unprocessable Content"),
-            Self::RateLimited => ("rate_limited", 429, "Too Many Requests"),
-            Self::Internal => ("internal", 500, "Internal Server Error"),
-            Self::TwilioError => ("twilio_error", 502, "Bad Gateway"),
-            Self::NotConfigured => ("not_configured", 503, "Service Unavailable"),
-            Self::Unavailable => ("unavailable", 503, "Service Unavailable"),
-        }
     }
 }
 

@@ -34,6 +34,7 @@ pub mod fields;
 pub mod hub;
 pub mod limits;
 pub mod lines;
+pub mod metrics;
 pub mod names;
 pub mod namespaces;
 pub mod object;

@@ -261,3 +261,5 @@ pub const ASK_AFTER_MS: [u64; 7] = [
 ];
 /// A client that says `message_sent` without an id means a message that it sent over HTTP within this.
 pub const ANNOUNCE_MS: u64 = 60_000;
+/// An isolate writes a data point for Analytics Engine so often at most: each one is billed.
+pub const ANALYTICS_INTERVAL_MS: u64 = 10_000;

@@ -43,6 +43,7 @@ use crate::{
     event::Publication,
     event_webhook,
     hub::{Attachment, Connection, ConnectionId, DisconnectReason, Hub, Journal, Wire},
+    metrics::{Count, Counts, Gauges, count_of},
     names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
@@ -56,17 +57,6 @@ pub struct Environment {
     pub config: Config,
     /// Its keys.
     pub keys: Keys,
-}
-
-/// What a turn did, for `/metrics`.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    /// Events accepted into a log.
-    pub publications: u64,
-    /// Events that were there already.
-    pub duplicates: u64,
-    /// Events refused.
-    pub refusals: u64,
 }
 
 /// A reply that waits until other rooms have what it answers for.
@@ -122,7 +112,7 @@ pub struct Object {
     out: Vec<Output>,
     timer_set: Option<Timestamp>,
     alarm_set: Option<Timestamp>,
-    stats: Stats,
+    counts: Counts,
 }
 
 /// Who sends an event.
@@ -215,7 +205,7 @@ impl Object {
             out: Vec::new(),
             timer_set: None,
             alarm_set: None,
-            stats: Stats::default(),
+            counts: Counts::default(),
         };
         object.restore_sockets(sql, now)?;
         // A session that was polling is gone, and with it what a WebSocket was probed for.
@@ -276,9 +266,39 @@ impl Object {
         Ok(out)
     }
 
-    /// What happened since the last call.
-    pub fn take_stats(&mut self) -> Stats {
-        std::mem::take(&mut self.stats)
+    /// What has happened since it was last asked, into the isolate's sum.
+    pub fn count_into(&mut self, sum: &mut Counts) {
+        let polled = self.hub.take_polled();
+        self.count(Count::Deliveries, polled);
+        sum.sum(&self.counts);
+        self.counts = Counts::default();
+    }
+
+    /// Which it is.
+    pub const fn name(&self) -> &RoomName {
+        &self.room.name
+    }
+
+    /// What it has open.
+    pub fn gauges(&mut self) -> Gauges {
+        let websocket = self.hub.sessions.on_websocket();
+        let sessions = self.hub.sessions.len();
+        Gauges {
+            plain: count_of(self.hub.plain()),
+            polling: count_of(sessions.saturating_sub(websocket)),
+            websocket: count_of(websocket),
+            outbox: count_of(self.room.outbox.len()),
+            outbox_since: self.room.outbox.oldest(),
+            unsent: count_of(self.room.sends.len()),
+        }
+    }
+
+    fn count(&mut self, count: Count, times: u64) {
+        self.counts.add(count, times);
+    }
+
+    fn count_refusal(&mut self, refusal: &Refusal) {
+        self.count(Count::Refusals(refusal.code), 1);
     }
 
     /// Looks up the keys that the turn's events seem to have: one query for them all is cheaper than one

@@ -221,7 +221,8 @@ const V1: &[&str] = &[
     ) WITHOUT ROWID",
     // Who is here: `entry` is the JSON of roster::Entry.
     "CREATE TABLE roster (user TEXT PRIMARY KEY, entry TEXT NOT NULL) WITHOUT ROWID",
-    // A kind's latest values: `read:{user}` is how far a user has read, `notified:{user}` since when
+    // A kind's latest values: `read:{user}` is how far a user has read, `revoked:{user}` how far the room
+    // was when their connections were revoked, `notified:{user}` since when
     // they have notifications of what they have not read, `latest` the last status, `standing` how a
     // conversation stands, `listed` that those who work a line have been told of it.
     "CREATE TABLE state (key TEXT PRIMARY KEY, json TEXT NOT NULL) WITHOUT ROWID",

@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use worker::{
-    js_sys::{Array, Function, Promise},
+    js_sys::{Array, Function, Object, Promise},
     wasm_bindgen::{JsValue, prelude::wasm_bindgen},
 };
 
@@ -128,6 +128,11 @@ extern "C" {
     pub fn connection(this: &Socket) -> Option<u32>;
     #[wasm_bindgen(method, setter, js_name = dialtoneConnection)]
     pub fn set_connection(this: &Socket, connection: u32);
+
+    /// `AnalyticsEngineDataset`.
+    pub type Dataset;
+    #[wasm_bindgen(method, catch, js_name = writeDataPoint)]
+    pub fn write_data_point(this: &Dataset, point: &Object) -> Result<(), JsValue>;
 
     #[wasm_bindgen(js_name = clearTimeout)]
     pub fn clear_timeout(timer: &JsValue);

@@ -6,6 +6,7 @@ use dialtone_core::{
     auth::TokenError,
     error::Refusal,
     hub::{Attachment, ConnectionId},
+    metrics::Wake,
     names::Timestamp,
     object::{Input, Output, RequestId},
     room::Delivery,
@@ -21,8 +22,7 @@ use worker::{
 use crate::{
     bindings::{AutoResponsePair, clear_timeout},
     environment::environment,
-    logging,
-    metrics::{self, Wake},
+    logging, metrics,
     peer_sockets::{Question, answer_peer},
     peers,
     room::frame,

@@ -1,5 +1,6 @@
 //! The Room object and what it needs of workerd. Decides nothing: that is `dialtone-core`'s.
 
+pub mod analytics;
 pub mod bindings;
 pub mod environment;
 mod execute;

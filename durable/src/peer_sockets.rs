@@ -5,6 +5,7 @@ use std::{collections::HashMap, rc::Rc};
 
 use dialtone_core::{
     limits::{CALL_TIMEOUT_MS, MAX_PEERS, PEER_WINDOW_MS},
+    metrics::Count,
     names::{RoomName, Timestamp},
     object::{CallId, Input},
     peer::{self, Traffic},
@@ -118,7 +119,7 @@ impl PeerSockets {
             *peer = Peer::default();
             return;
         };
-        metrics::peer_socket();
+        metrics::count(Count::PeerSockets);
         peer.state = State::Open(Open {
             socket,
             number,

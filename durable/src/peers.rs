@@ -5,6 +5,7 @@ use std::time::Duration;
 use dialtone_core::{
     event_webhook::Post,
     limits::{CALL_TIMEOUT_MS, MAX_TWILIO_ANSWER_BYTES},
+    metrics::{Count, Foreign},
     names::RoomName,
     peer::PEER_HEADER,
     twilio::rest,
@@ -134,10 +135,16 @@ pub async fn post_event(post: &Post) -> bool {
     let read = async |response: Response| Ok(response.status_code());
     let body = Some(post.body.as_str());
     let status = send(Method::Post, &post.url, &post.headers, body, read).await;
-    if !is_success(status) {
+    let taken = is_success(status);
+    metrics::count(Count::EventWebhooks(if taken {
+        Foreign::Ok
+    } else {
+        Foreign::Failed
+    }));
+    if !taken {
         logging::error("event_webhook_failed", json!({"status": status}));
     }
-    is_success(status)
+    taken
 }
 
 /// Calls Twilio's REST API, once; what it answered, if it did.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use dialtone_core::{
     error::{Code, Problem, Refusal},
     hub::ConnectionId,
+    metrics::{Count, Wake},
     object::{Input, Polled},
     peer::{self, PEER_HEADER},
     wire::{CONNECT_HEADER, ENGINE_HEADER, EngineRequest, Method},
@@ -21,8 +22,7 @@ use worker::{
 
 use crate::{
     bindings::{Context, Socket},
-    logging,
-    metrics::{self, Wake},
+    logging, metrics,
     shell::{Answer, Pending, Shell},
     sockets::{Other, Sockets, heard, other},
 };
@@ -167,8 +167,9 @@ pub(crate) fn frame(connection: ConnectionId, message: &JsValue) -> Input {
     }
 }
 
-/// `application/problem+json` (RFC 9457).
+/// `application/problem+json` (RFC 9457). Every refusal over HTTP is made here, and counted.
 pub fn problem(refusal: &Refusal) -> Result<Response> {
+    metrics::count(Count::Refusals(refusal.code));
     let body = serde_json::to_string(&Problem::from(refusal))?;
     let mut response = Response::ok(body)?.with_status(refusal.code.status());
     let headers = response.headers_mut();

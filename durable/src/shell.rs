@@ -10,6 +10,7 @@ use std::{
 use dialtone_core::{
     error::Refusal,
     hub::{Attachment, ConnectionId},
+    metrics::{Count, Gauges},
     names::{RoomName, Timestamp},
     object::{self, Input, Object, Output, Polled, RequestId, answer_without_room},
     storage::StorageError,
@@ -20,6 +21,7 @@ use serde_json::json;
 use worker::{Date, Env, WebSocket, wasm_bindgen::JsValue};
 
 use crate::{
+    analytics,
     bindings::{Context, Socket},
     environment::environment,
     logging, metrics,
@@ -68,6 +70,8 @@ pub(crate) struct Shell {
     /// The last turn had several inputs.
     pub(crate) is_busy: Cell<bool>,
     pub(crate) is_turning: Cell<bool>,
+    /// What the machine had open when it was last asked.
+    pub(crate) gauges: Cell<Option<Gauges>>,
     pub(crate) timer: RefCell<JsValue>,
 }
 
@@ -87,6 +91,7 @@ impl Shell {
             turn_is_due: Cell::default(),
             is_busy: Cell::default(),
             is_turning: Cell::default(),
+            gauges: Cell::default(),
             timer: RefCell::new(JsValue::UNDEFINED),
         })
     }
@@ -197,7 +202,11 @@ impl Shell {
             outputs = machine
                 .turn(&sql, now, inputs)
                 .map_err(|error| thrown(&error))?;
-            metrics::turn(machine.take_stats());
+            metrics::turn(inputs.len(), |counts| machine.count_into(counts));
+            let gauges = machine.gauges();
+            if self.gauges.replace(Some(gauges)) != Some(gauges) {
+                metrics::opens(machine.name().clone(), gauges);
+            }
             Ok(JsValue::UNDEFINED)
         };
         self.context
@@ -205,11 +214,12 @@ impl Shell {
             .transaction(&mut body)
             .map(|_| ())
             .map_err(|error| {
-                metrics::storage_error();
+                metrics::count(Count::StorageErrors);
                 let fields = json!({"error": describe(&error), "inputs": inputs.len()});
                 logging::error("turn_failed", fields);
                 *self.machine.borrow_mut() = None;
             })?;
+        analytics::report(&self.env, now);
         Ok(outputs)
     }
 

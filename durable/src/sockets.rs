@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dialtone_core::{
     hub::{Attachment, ConnectionId, DisconnectReason, Flush, Frame, echo_of},
+    metrics::Count,
     names::Timestamp,
 };
 use worker::{
@@ -123,7 +124,7 @@ impl Sockets {
     fn add(&mut self, socket: Socket, attachment: &Attachment) {
         socket.set_connection(attachment.connection.0);
         self.by_connection.insert(attachment.connection, socket);
-        metrics::opened();
+        metrics::count(Count::Opened);
     }
 
     /// Keeps another attachment with a socket.
@@ -164,14 +165,15 @@ impl Sockets {
                 }
             }
         }
-        metrics::sends(frames.len().saturating_mul(flush.connections.len()));
+        let frames = frames.len().saturating_mul(flush.connections.len());
+        metrics::count_many(Count::Deliveries, frames);
     }
 
     /// Closes a socket from our side.
     pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         if let Some(socket) = self.by_connection.remove(&connection) {
             drop(socket.close_with(reason.code(), reason.text()));
-            metrics::closed();
+            metrics::count(Count::Closed);
         }
     }
 
@@ -179,7 +181,7 @@ impl Sockets {
     pub fn gone(&mut self, connection: ConnectionId) {
         if let Some(socket) = self.by_connection.remove(&connection) {
             drop(socket.close());
-            metrics::closed();
+            metrics::count(Count::Closed);
         }
     }
 
@@ -192,7 +194,7 @@ impl Sockets {
         });
         let connection = client_of(socket)?;
         if self.by_connection.remove(&connection).is_some() {
-            metrics::closed();
+            metrics::count(Count::Closed);
         }
         Some(connection)
     }
@@ -251,16 +253,16 @@ impl Engines {
         for socket in &self.0 {
             drop(socket.send(&ping));
         }
-        metrics::sends(self.0.len());
+        metrics::count_many(Count::Deliveries, self.0.len());
     }
 }
 
-/// JavaScript's milliseconds.
-fn whole(ms: f64) -> u64 {
+/// A whole number, as JavaScript has it.
+pub fn whole(number: f64) -> u64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     // A cast saturates, and NaN is 0.
-    let ms = ms as u64;
-    ms
+    let number = number as u64;
+    number
 }
 
 /// Whom a socket is to. After a wake the JavaScript object may be a new one; the attachment knows.

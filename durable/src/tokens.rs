@@ -6,13 +6,14 @@ use std::{cell::RefCell, time::Duration};
 use dialtone_core::{
     auth::{Claims, KeySet, Keys, Step, TokenError, Unverified, Verdict},
     limits::{JWKS_MAX_WAIT_MS, JWKS_WAIT_MS, MAX_JWKS_BYTES, backoff},
+    metrics::{Count, Foreign},
     names::Timestamp,
 };
 use futures::StreamExt as _;
 use serde_json::json;
 use worker::{Date, Delay, Method, Response};
 
-use crate::{logging, peers, web_crypto};
+use crate::{logging, metrics, peers, web_crypto};
 
 thread_local! {
     static KEY_SET: RefCell<KeySet> = RefCell::default();
@@ -74,7 +75,13 @@ async fn fetch(url: &str) {
     let text = answer
         .filter(|(_, bytes)| bytes.len() <= MAX_JWKS_BYTES)
         .and_then(|(_, bytes)| String::from_utf8(bytes).ok());
-    if !KEY_SET.with_borrow_mut(|set| set.fetched(text.as_deref(), now())) {
+    let fetched = KEY_SET.with_borrow_mut(|set| set.fetched(text.as_deref(), now()));
+    metrics::count(Count::JwksFetches(if fetched {
+        Foreign::Ok
+    } else {
+        Foreign::Failed
+    }));
+    if !fetched {
         logging::error("jwks_failed", json!({"status": status}));
     }
 }

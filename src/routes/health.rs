@@ -48,7 +48,7 @@ pub fn health(env: &Env) -> Result<Response> {
 
 /// The isolate's counters.
 pub fn metrics() -> Result<Response> {
-    let mut response = Response::ok(counters::render())?;
+    let mut response = Response::ok(counters::render(crate::auth::now()))?;
     response
         .headers_mut()
         .set("content-type", "text/plain; version=0.0.4; charset=utf-8")?;

@@ -5,9 +5,10 @@ use dialtone_core::{
     error::Refusal,
     hub::plain::{self, ClientFrame},
     names::{Offset, RoomName, UserId},
-    namespaces::room_from_client,
+    namespaces::{self, room_from_client},
     wire::{Connect, Request as RoomRequest},
 };
+use serde::de::IgnoredAny;
 use worker::Request;
 
 use super::{history_limit, json_body, number, passed_on};
@@ -134,7 +135,13 @@ pub async fn disconnect(
     let user = query(request, "user")
         .map(|user| user_id(&user))
         .transpose()?;
-    operate(caller, room, RoomRequest::Disconnect { user }).await
+    caller.must_operate()?;
+    let room = room_from_client(room)?;
+    let disconnect = RoomRequest::Disconnect { user: user.clone() };
+    for other in namespaces::disconnects_too(&room, user.as_ref()) {
+        rooms::ask_json::<IgnoredAny>(caller.env, &other, &disconnect).await?;
+    }
+    ask(caller, &room, disconnect).await
 }
 
 /// A user's id from a path or a query.

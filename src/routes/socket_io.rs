@@ -1,7 +1,7 @@
 //! `/socket.io/`: which object a request is for. What it means is decided there.
 
 use dialtone_core::{
-    auth::{CorsDecision, credentials},
+    auth::{CorsDecision, credentials, origin},
     engine_io::{self, Error},
     error::Refusal,
     hub::lobby,
@@ -70,7 +70,12 @@ async fn answer(
 ) -> Result<Response, Answer> {
     let environment = environment(env)?;
     let config = &environment.config;
-    if !origin_allowed {
+    let is_foreign = origin::is_of_another_site(
+        header(request, "origin").as_deref(),
+        header(request, "sec-fetch-site").as_deref(),
+        &config.allowed_origins,
+    );
+    if !origin_allowed || is_foreign {
         return Err(Error::Forbidden.into());
     }
     let sid = query(request, "sid");

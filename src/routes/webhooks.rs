@@ -5,6 +5,7 @@ use dialtone_core::{
     error::{Code, Refusal},
     event::Args,
     limits::MAX_WEBHOOK_BYTES,
+    metrics::{Count, TwilioWebhook},
     twilio::{
         inbound::{self, Inbound, InboundError},
         signature::{self, Secrets, WebhookRequest},
@@ -12,7 +13,7 @@ use dialtone_core::{
     },
     wire::{Item, Parcel, Published, Request as RoomRequest},
 };
-use dialtone_durable::{environment::environment, logging};
+use dialtone_durable::{environment::environment, logging, metrics};
 use serde::de::IgnoredAny;
 use serde_json::json;
 use worker::{Env, Request, Response};
@@ -31,6 +32,11 @@ pub async fn inbound(mut request: Request, env: &Env) -> Result<Response, Failur
     let message = message.await?;
     let published = publish(env, &message).await?;
     let duplicate = published.results.iter().all(|result| result.duplicate);
+    metrics::count(Count::TwilioWebhooks(if duplicate {
+        TwilioWebhook::Duplicate
+    } else {
+        TwilioWebhook::Accepted
+    }));
     let fields = json!({
         "messageSid": message.message_sid.as_str(),
         "duplicate": duplicate,
@@ -57,6 +63,7 @@ pub async fn status(mut request: Request, env: &Env) -> Result<Response, Failure
         let fields = json!({"messageSid": report.sid, "status": report.status.as_str()});
         let told = RoomRequest::Status { id, report };
         rooms::ask_json::<IgnoredAny>(env, &room, &told).await?;
+        metrics::count(Count::TwilioWebhooks(TwilioWebhook::Status));
         logging::info("status_accepted", fields);
     }
     Ok(Response::empty()?.with_status(204))
@@ -99,6 +106,7 @@ async fn verified<T>(
         .and_then(|parameters| Ok(read(&parameters)?))
         .inspect_err(|refusal| {
             let fields = json!({"code": refusal.code, "reason": refusal.message});
+            metrics::count(Count::TwilioWebhooks(TwilioWebhook::Refused));
             logging::error("webhook_refused", fields);
         });
     Ok(result?)

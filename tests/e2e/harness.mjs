@@ -45,10 +45,10 @@ export function persistDir() {
 
 /**
  * `npm run serve` with these vars (those of `DEFAULTS` unless overridden; `undefined` leaves one out), or
- * `npm run serve:conformance`, which builds first. `publicDir` is served in place of public/, `buildDir` in place of build/.
- * Stopped when `t` is over. `server.kill9()` kills it as a crash would; `server.logs` is what it logged.
+ * `npm run serve:conformance`, which builds first. `publicDir` is served in place of public/, `buildDir` in place of build/; `analytics`,
+ * `host:port`, gets data points. Stopped when `t` is over. `server.kill9()` kills it as a crash would; `server.logs` is what it logged.
  */
-export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, conformance = false } = {}) {
+export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, analytics, conformance = false } = {}) {
   port ??= await freePort();
   const all = conformance ? vars : { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
   const tool = conformance ? "serve-conformance.mjs" : "serve.mjs";
@@ -56,6 +56,7 @@ export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, 
   if (persist) args.push("--persist", persist);
   if (publicDir) args.push("--public", publicDir);
   if (buildDir) args.push("--build", buildDir);
+  if (analytics) args.push("--analytics", analytics);
   for (const [name, value] of Object.entries(all)) if (value !== undefined) args.push("--var", `${name}=${value}`);
   const child = spawn(node22(), args, { stdio: ["ignore", "pipe", "pipe"] });
   const logs = [];
@@ -386,10 +387,10 @@ export function engineSocket(t, server, query = {}, options = {}) {
   return client;
 }
 
-/** A bare WebSocket that has connected to a namespace: `client.connect` is the CONNECT reply's payload. */
-export async function rawConnect(t, server, claims, { namespace = "", query, headers, pid, offset, extra } = {}) {
-  const client = engineSocket(t, server, query, { headers });
-  await client.opened();
+/** A bare WebSocket (`on`, or a new one) that has connected to a namespace: `client.connect` is the CONNECT reply's payload. */
+export async function rawConnect(t, server, claims, { namespace = "", query, headers, pid, offset, extra, on } = {}) {
+  const client = on ?? engineSocket(t, server, query, { headers });
+  if (!on) await client.opened();
   const prefix = namespace && `${namespace},`;
   client.send(`40${prefix}${JSON.stringify({ token: token(claims), pid, offset, ...extra })}`);
   const reply = await client.frame((frame) => frame.startsWith(`40${prefix}`) || frame.startsWith(`44${prefix}`));

@@ -542,13 +542,13 @@ describe("plain WebSockets", { concurrency: 8, timeout: 120_000 }, () => {
     assert.equal((await bob.ask("note", 1)).offset, 1);
   });
 
-  test("DELETE connections closes that user's sockets with 4003 and nobody else's; they may come back", async (t) => {
+  test("DELETE connections closes one user's sockets with 4501, or everyone's with 4003; who has a token may come back", async (t) => {
     const name = room();
     const ann = await join(t, server, name, person("ann"));
     const tabs = [await joinAndSend(t, server, name, person("bob")), await joinAndSend(t, server, name, person("bob"))];
     const { status, body } = await call(server, "DELETE", `${path(name)}/connections?user=bob`, { as: SERVICE });
     assert.deepEqual([status, body.disconnected], [200, 2]);
-    for (const tab of tabs) assert.deepEqual(await tab.closed, { code: 4003, reason: "kicked" });
+    for (const tab of tabs) assert.deepEqual(await tab.closed, { code: 4501, reason: "token revoked" });
     await ann.frame(() => leaves(ann).includes("bob"), 20_000);
     const back = await join(t, server, name, person("bob"));
     await fence(ann, back);

@@ -1,7 +1,7 @@
 // `npm run serve`: the built artefact on bare workerd, in the foreground. No wrangler, no build, no configuration but
 // what the command line says. For tests, benchmarks, and whoever wants to run Dialtone on a machine of their own.
 //
-//   npm run serve -- --port P [--persist DIR] [--var NAME=VALUE]… [--build DIR] [--public DIR] [--verbose]
+//   npm run serve -- --port P [--persist DIR] [--var NAME=VALUE]… [--build DIR] [--public DIR] [--analytics HOST:PORT] [--verbose]
 //
 // However this process ends, workerd ends with it; however it ended, the same command starts again.
 
@@ -21,14 +21,14 @@ const STOP_TIMEOUT_MS = 1000;
 const PARENT_POLL_INTERVAL_MS = 250;
 
 /** Serves until workerd ends or a signal says so; resolves with the exit code. `onListening` gets the port. */
-export function serve({ port, persist, vars = [], buildDir = "build", publicDir = "public", verbose = false, onListening }) {
+export function serve({ port, persist, vars = [], buildDir = "build", publicDir = "public", analytics, verbose = false, onListening }) {
   const dir = mkdtempSync(join(realpathSync(tmpdir()), "dialtone-"));
   const removeDir = () => rmSync(dir, { recursive: true, force: true });
   let child;
   try {
-    writeConfig({ dir, port, persist, vars, buildDir, publicDir: resolve(ROOT, publicDir) });
+    writeConfig({ dir, port, persist, vars, buildDir, publicDir: resolve(ROOT, publicDir), analytics });
     // Descriptor 3 is where workerd reports that it listens. Its logs all go to stderr: stdout is for one line.
-    const args = ["serve", ...(verbose ? ["--verbose"] : []), "--control-fd=3", join(dir, "config.capnp")];
+    const args = ["serve", ...(verbose ? ["--verbose"] : []), ...(analytics ? ["--experimental"] : []), "--control-fd=3", join(dir, "config.capnp")];
     child = spawn(workerd(), args, { stdio: ["ignore", 2, 2, "pipe"] });
   } catch (error) {
     removeDir();
@@ -76,14 +76,14 @@ export function guarded(child, signal, dir = "") {
 }
 
 /** Everything that workerd reads is copied, but the page's files: a build while it runs changes nothing under it. */
-export function writeConfig({ dir, port, persist, vars, buildDir, publicDir }) {
+export function writeConfig({ dir, port, persist, vars, buildDir, publicDir, analytics }) {
   const storageDir = persist ? resolve(persist) : join(dir, "storage");
   mkdirSync(storageDir, { recursive: true });
   for (const name of ["index.js", "index_bg.wasm"]) copyFileSync(join(ROOT, buildDir, name), join(dir, name));
   copyFileSync(join(HERE, "assets.mjs"), join(dir, "assets.mjs"));
   const headers = join(publicDir, "_headers");
   const headerRules = existsSync(headers) ? readFileSync(headers, "utf8") : "";
-  const config = workerdConfig({ port, publicDir, headerRules, storageDir, vars });
+  const config = workerdConfig({ port, publicDir, headerRules, storageDir, vars, analytics });
   // The values may be secrets.
   writeFileSync(join(dir, "config.capnp"), config, { mode: 0o600 });
 }
@@ -122,6 +122,7 @@ export function parseCommandLine(args) {
       var: { type: "string", multiple: true, default: [] },
       build: { type: "string", default: "build" },
       public: { type: "string", default: "public" },
+      analytics: { type: "string" },
       verbose: { type: "boolean", default: false },
     },
   });
@@ -133,7 +134,7 @@ export function parseCommandLine(args) {
     if (!name) throw new Complaint(`--var is NAME=VALUE, not ${pair}`);
     vars.set(name, value); // the last one counts
   }
-  return { port, persist: values.persist, vars: [...vars], buildDir: values.build, publicDir: values.public, verbose: values.verbose };
+  return { port, persist: values.persist, vars: [...vars], buildDir: values.build, publicDir: values.public, analytics: values.analytics, verbose: values.verbose };
 }
 
 /** The one line of stdout. */

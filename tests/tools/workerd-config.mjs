@@ -6,9 +6,10 @@ import { Complaint, ROOT } from "./tools.mjs";
 
 /**
  * The configuration of one Dialtone. The modules lie beside it (workerd embeds relative paths); `publicDir` and
- * `storageDir` are absolute; `headerRules` is the text of `_headers`; `vars` is `[name, value]` pairs.
+ * `storageDir` are absolute; `headerRules` is the text of `_headers`; `vars` is `[name, value]` pairs. Data points for
+ * Analytics Engine are POSTed to the server `analytics`, `host:port`; without it there is no such binding.
  */
-export function workerdConfig({ port, publicDir, headerRules, storageDir, vars }) {
+export function workerdConfig({ port, publicDir, headerRules, storageDir, vars, analytics }) {
   const { date, flags } = compatibility();
   const bindings = vars.map(([name, value]) => `    (name = ${text(name)}, text = ${text(value)}),\n`).join("");
   return `using Workerd = import "/workerd/workerd.capnp";
@@ -20,7 +21,7 @@ const config :Workerd.Config = (
     (name = "public", disk = (path = ${text(publicDir)})),
     (name = "storage", disk = (path = ${text(storageDir)}, writable = true)),
     # Local addresses too, so that TWILIO_API_BASE and EVENT_WEBHOOK_URL may be stand-ins on this machine.
-    (name = "internet", network = (allow = ["public", "private", "local"], tlsOptions = (trustBrowserCas = true))),
+${analytics ? `    (name = "analytics", external = (address = ${text(analytics)}, http = ())),\n` : ""}    (name = "internet", network = (allow = ["public", "private", "local"], tlsOptions = (trustBrowserCas = true))),
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "dialtone")],
 );
@@ -35,7 +36,7 @@ const dialtone :Workerd.Worker = (
   bindings = [
     (name = "ROOMS", durableObjectNamespace = "Room"),
     (name = "ASSETS", service = "assets"),
-${bindings}  ],
+${bindings}${analytics ? `    (name = "ANALYTICS", analyticsEngine = "analytics"),\n` : ""}  ],
   # The key is part of every object's id: changing it loses all rooms.
   durableObjectNamespaces = [(className = "Room", uniqueKey = "dialtone-room", enableSql = true)],
   durableObjectStorage = (localDisk = "storage"),

@@ -87,6 +87,18 @@ pub fn check(
     }
 }
 
+/// A picture's, a script's or a form's GET has no `Origin`, whatever page makes it; browsers say in
+/// `Sec-Fetch-Site` (Fetch Metadata) where that page is. Nobody of another site is to have a session made.
+pub fn is_of_another_site(
+    origin: Option<&str>,
+    fetch_site: Option<&str>,
+    allowed: &[String],
+) -> bool {
+    origin.is_none()
+        && matches!(fetch_site, Some("cross-site" | "same-site"))
+        && !allowed.iter().any(|entry| entry == "*")
+}
+
 /// The origin of an `http` or `https` URL.
 pub fn of_url(url: &str) -> Option<String> {
     let url = web::parse(url)?;
@@ -125,6 +137,23 @@ fn is_visible(origin: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn who_has_no_origin_may_still_be_of_another_site() {
+        for (origin, site, allowed, expected) in [
+            (None, None, "", false),
+            (None, Some("none"), "", false),
+            (None, Some("same-origin"), "", false),
+            (None, Some("same-site"), "", true),
+            (None, Some("cross-site"), "", true),
+            (None, Some("cross-site"), "https://a.example", true),
+            (None, Some("cross-site"), "*", false),
+            (Some("https://a.example"), Some("cross-site"), "", false),
+        ] {
+            let is = is_of_another_site(origin, site, &[allowed.to_owned()]);
+            assert_eq!(is, expected, "{origin:?} {site:?} {allowed}");
+        }
+    }
 
     #[test]
     fn an_origin_has_one_spelling() {

@@ -8,8 +8,10 @@ pub enum DisconnectReason {
     TooBig,
     /// Its token ran out.
     TokenExpired,
-    /// A backend disconnected it.
+    /// A backend disconnected everyone; they may come back.
     Kicked,
+    /// A backend disconnected this user.
+    Revoked,
     /// It may not be in this room any more.
     Forbidden,
     /// Socket.IO: its client broke the protocol.
@@ -34,6 +36,7 @@ impl DisconnectReason {
             Self::TooBig => (1009, "message too big"),
             Self::TokenExpired => (4001, "token expired"),
             Self::Kicked => (4003, "kicked"),
+            Self::Revoked => (4501, "token revoked"),
             Self::Forbidden => (4503, "forbidden"),
             Self::ParseError => (1008, "parse error"),
             Self::PingTimeout => (1008, "ping timeout"),
@@ -57,7 +60,7 @@ impl DisconnectReason {
 
     /// Whether the client was thrown out, so that its presence needs no grace.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Kicked | Self::Forbidden)
+        matches!(self, Self::Kicked | Self::Revoked | Self::Forbidden)
     }
 }
 

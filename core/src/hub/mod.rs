@@ -37,6 +37,7 @@ pub use socket::{
 use crate::{
     deadlines::Deadlines,
     limits::{ASK_TO_READ_BYTES, MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
+    metrics::count_of,
     names::{Timestamp, UserId},
     socket_io::Message,
 };
@@ -141,11 +142,14 @@ pub struct Hub {
     expiries: Deadlines<ConnectionId>,
     touched: Vec<ConnectionId>,
     last_id: u32,
-    /// How many plain connections each user has.
+    /// How many plain connections each user has, and all have.
     users: HashMap<String, usize>,
+    plain: usize,
     runs: Runs,
     /// Those that get something in this turn.
     pending: Vec<ConnectionId>,
+    /// How many frames were put into queues of polling sessions.
+    polled: u64,
     /// Those that were sent something in the last flush and are far behind.
     behind: Vec<ConnectionId>,
     /// The Engine.IO sessions, by sid.
@@ -202,6 +206,7 @@ impl Hub {
             let user = plain.claims.user.as_str().to_owned();
             let count = self.users.entry(user).or_default();
             *count = count.saturating_add(1);
+            self.plain = self.plain.saturating_add(1);
         }
         self.last_id = self.last_id.max(id.0);
         self.touched.push(id);
@@ -213,6 +218,7 @@ impl Hub {
         let connection = self.connections.remove(&id)?;
         self.expiries.remove(&id);
         if let Some(plain) = connection.plain() {
+            self.plain = self.plain.saturating_sub(1);
             let user = plain.claims.user.as_str();
             if let Some(count) = self.users.get_mut(user) {
                 *count = count.saturating_sub(1);
@@ -254,6 +260,16 @@ impl Hub {
         self.connections
             .iter()
             .map(|(id, connection)| (*id, connection))
+    }
+
+    /// How many plain sockets there are.
+    pub const fn plain(&self) -> usize {
+        self.plain
+    }
+
+    /// How many frames were put into queues of polling sessions since it was last asked.
+    pub fn take_polled(&mut self) -> u64 {
+        std::mem::take(&mut self.polled)
     }
 
     /// Whether there is any plain socket.
@@ -337,8 +353,9 @@ impl Hub {
             let run = std::mem::take(&mut connection.run);
             if let Wire::Polling(sid) = &connection.attachment.wire {
                 if let Some(session) = self.sessions.get_mut(sid) {
-                    let frames = self.runs.frames(run).into_iter();
-                    frames.for_each(|frame| session.queue(frame));
+                    let frames = self.runs.frames(run);
+                    self.polled = self.polled.saturating_add(count_of(frames.len()));
+                    frames.into_iter().for_each(|frame| session.queue(frame));
                 }
                 continue;
             }
@@ -389,6 +406,7 @@ impl Hub {
         self.look();
         let all = self.connections.iter();
         self.expiries.check(all.map(|(id, c)| (*id, c.closes_at())));
+        assert_eq!(self.plain, self.users.values().sum::<usize>());
         self.sessions.check();
         self.sockets.check();
         self.links.check();

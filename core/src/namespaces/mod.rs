@@ -254,6 +254,19 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
     })
 }
 
+/// The names of those that people connect to.
+const NAMESPACES: [&str; 5] = ["/", "/chat", "/jobs", "/notifications", "/analytics"];
+
+/// Where else a user is disconnected whose connections to `room` are: their own room stands for all of
+/// their sockets, in every namespace.
+pub fn disconnects_too(room: &RoomName, user: Option<&UserId>) -> Vec<RoomName> {
+    let is_own = user.is_some_and(|user| RoomName::user(user).as_ref() == Ok(room));
+    let namespaces = NAMESPACES.iter().filter(|_| is_own);
+    namespaces
+        .filter_map(|name| RoomName::everyone(name).ok())
+        .collect()
+}
+
 /// In which namespace's sockets a room's event for this audience is heard.
 pub fn heard_in<'a>(room: &RoomName, event: &str, audience: &'a Audience) -> &'a str {
     let named = audience.namespace.as_deref();
@@ -357,6 +370,31 @@ fn by_grant_open_or_member(claims: &Claims, room: &RoomName, open_kinds: &[Strin
 mod tests {
     use super::*;
     use crate::auth::Grant;
+
+    #[test]
+    fn a_user_s_own_room_stands_for_every_namespace() {
+        for name in NAMESPACES {
+            assert_eq!(namespace_of(name).map(Namespace::name), Some(name));
+        }
+        // `/asking` and `/board` are the tests'.
+        let arms = include_str!("mod.rs").lines().map(str::trim_start);
+        let arms = arms.filter(|line| line.starts_with("\"/") && line.contains("=> &"));
+        assert_eq!(arms.count(), NAMESPACES.len() + 2);
+        let (ann, bob) = (UserId::text("ann").unwrap(), UserId::text("bob").unwrap());
+        for (room, user, expected) in [
+            ("user:ann", Some(&ann), NAMESPACES.len()),
+            ("user:ann", Some(&bob), 0),
+            ("user:ann", None, 0),
+            ("chat:ann", Some(&ann), 0),
+        ] {
+            let room = RoomName::parse(room).unwrap();
+            assert_eq!(
+                disconnects_too(&room, user).len(),
+                expected,
+                "{room} {user:?}"
+            );
+        }
+    }
 
     fn claims(user: &str, role: &str, rooms: &[&str], rooms_read: &[&str]) -> Claims {
         let grants = |list: &[&str]| list.iter().map(|g| Grant::parse(g).unwrap()).collect();

@@ -16,6 +16,7 @@ use crate::{
         Session, Socket, SocketKey, Stage,
     },
     limits::MAX_NAMESPACES,
+    metrics::{self, Count},
     names::{RoomName, Timestamp, UserId},
     namespaces::{Action, Client, Namespace, heard_in, namespace_of},
     storage::{Sql, StorageError, text},
@@ -160,6 +161,7 @@ impl Object {
         namespace: &str,
         refusal: &Refusal,
     ) {
+        self.count_refusal(refusal);
         let data = ConnectErrorData {
             code: refusal.code.as_str(),
         };
@@ -279,6 +281,7 @@ impl Object {
         });
         let offset_of = |journal: &Journal, number| wants_offsets.then(|| journal.offset(number));
         if let Some(Recovery { missed, at, .. }) = recovery {
+            self.count(Count::Recoveries(metrics::Recovery::Recovered), 1);
             self.hub.sockets.lost.remove(pid.as_deref().unwrap_or(&id));
             // The client buffers these until CONNECT: it has all of them or none.
             let offset = offset_of(&self.journal, at);

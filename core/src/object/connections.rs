@@ -6,6 +6,7 @@ use super::{
 use crate::{
     error::{Code, Refusal},
     hub::{Attachment, Connection, ConnectionId, DisconnectReason, Plain, Wire, plain},
+    metrics::{Count, Recovery},
     names::{StreamPosition, Timestamp, UserId},
     namespaces,
     room::LOCAL,
@@ -38,10 +39,19 @@ impl Object {
             Ok(since) => since,
             Err(error) => return Ok(Err(Refusal::bad_request(format!("`since`: {error}")))),
         };
-        let missed = match since {
-            Some(position) => self.room.since(sql, &position)?,
+        let missed = match &since {
+            Some(position) => self.room.since(sql, position)?,
             None => None,
         };
+        if let Some(position) = &since {
+            let result = match &missed {
+                Some(_) => Recovery::Recovered,
+                None if position.epoch != self.room.epoch => Recovery::Epoch,
+                None if position.offset > self.room.head() => Recovery::Ahead,
+                None => Recovery::Pruned,
+            };
+            self.count(Count::Resumes(result), 1);
+        }
         let id = self.hub.next_id();
         let attachment = Attachment {
             connection: id,
@@ -219,7 +229,7 @@ impl Object {
             }
             (Ok(_), None) => {}
             (Err(refusal), client_id) => {
-                self.stats.refusals = self.stats.refusals.saturating_add(1);
+                self.count_refusal(&refusal);
                 self.hub
                     .send(id, plain::error(client_id.as_deref(), &refusal));
             }
@@ -240,8 +250,8 @@ impl Object {
         if let Some(sid) = sid.map(str::to_owned) {
             return self.engine_binary(sql, now, id, &sid, bytes);
         }
-        self.stats.refusals = self.stats.refusals.saturating_add(1);
         let refusal = Refusal::bad_request("a frame is one JSON object, as text");
+        self.count_refusal(&refusal);
         self.hub.send(id, plain::error(None, &refusal));
         Ok(())
     }

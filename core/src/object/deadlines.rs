@@ -5,6 +5,7 @@ use crate::{
     event::Args,
     hub::{DisconnectReason, plain},
     limits::{MAX_TIMER_MS, SETTLE_TIMEOUT_MS},
+    metrics::{self, Count, count_of},
     names::Timestamp,
     namespaces::Presence,
     room::{self, EntryId},
@@ -17,6 +18,9 @@ impl Object {
     /// it: however many come, each is written once.
     pub(super) fn tell_presence(&mut self, now: Timestamp) {
         let diff = self.room.roster.take_diff(now);
+        let (joins, leaves) = (count_of(diff.joins.len()), count_of(diff.leaves.len()));
+        self.count(Count::Presence(metrics::Presence::Joined), joins);
+        self.count(Count::Presence(metrics::Presence::Left), leaves);
         let room = self.room.name.as_str();
         if self.hub.has_plain() && !diff.is_empty() {
             let diff = PresenceDiff { room, diff: &diff };

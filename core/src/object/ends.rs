@@ -228,14 +228,7 @@ impl Object {
         let over = lost.filter(|(_, record)| self.lost_until(record, now) <= now);
         let over: Vec<String> = over.map(|(key, _)| key.clone()).collect();
         for key in over {
-            let Some(record) = self.hub.sockets.lost.remove(&key) else {
-                continue;
-            };
-            record.forget(sql)?;
-            let untold = record.lost_at.is_some_and(|at| at <= self.opened_at);
-            for room in record.rooms.keys().filter(|_| untold) {
-                self.leave_room(sql, now, room, &record.claims.user, false)?;
-            }
+            self.forget_one(sql, now, &key)?;
         }
         // What is pruned has been seen by everyone who may still come back: their wires were cut later.
         // When those were cut that a crash took is not known.
@@ -252,6 +245,36 @@ impl Object {
             // To this very object there is no link.
             links.find(room).is_some() || sockets.any_in(room) || lost.contains(room)
         })
+    }
+
+    fn forget_one(&mut self, sql: &dyn Sql, now: Timestamp, key: &str) -> Result<(), StorageError> {
+        let Some(record) = self.hub.sockets.lost.remove(key) else {
+            return Ok(());
+        };
+        record.forget(sql)?;
+        let untold = record.lost_at.is_some_and(|at| at <= self.opened_at);
+        for room in record.rooms.keys().filter(|_| untold) {
+            self.leave_room(sql, now, room, &record.claims.user, false)?;
+        }
+        Ok(())
+    }
+
+    /// What was lost of a user's sockets in a room does not come back.
+    pub(super) fn forget_lost_of(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        room: &RoomName,
+        user: &UserId,
+    ) -> Result<(), StorageError> {
+        let lost = self.hub.sockets.lost.iter();
+        let theirs = lost
+            .filter(|(_, record)| record.claims.user == *user && record.rooms.contains_key(room));
+        let theirs: Vec<String> = theirs.map(|(key, _)| key.clone()).collect();
+        for key in theirs {
+            self.forget_one(sql, now, &key)?;
+        }
+        Ok(())
     }
 
     /// The sockets of a room are disconnected, wherever they are; how many users that may be

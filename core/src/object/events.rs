@@ -9,6 +9,7 @@ use crate::{
     error::{Code, Refusal},
     event::{self, Args, Publication},
     limits::MAX_LOGGED_BYTES,
+    metrics::Count,
     names::{Offset, Timestamp, UserId},
     namespaces::Context,
     room::{self, Dedupe, From, Outcome},
@@ -106,11 +107,11 @@ impl Object {
         self.tell_latest();
         match outcome {
             Outcome::New(publication) => {
-                self.stats.publications = self.stats.publications.saturating_add(1);
+                self.count(Count::Publications, 1);
                 self.tell_publication(publication, except, 0);
             }
             Outcome::Duplicate(_) | Outcome::Unchanged | Outcome::NotFound => {
-                self.stats.duplicates = self.stats.duplicates.saturating_add(1);
+                self.count(Count::Duplicates, 1);
             }
         }
     }
@@ -142,7 +143,7 @@ impl Object {
 
     /// A publication of which the last in a turn is enough: it waits for the next.
     pub(super) fn tell_as_latest(&mut self, publication: &Rc<Publication>) {
-        self.stats.publications = self.stats.publications.saturating_add(1);
+        self.count(Count::Publications, 1);
         let stands_for = match &self.latest {
             Some((last, stands_for))
                 if last.event == publication.event && last.audience == publication.audience =>

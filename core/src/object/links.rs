@@ -941,7 +941,7 @@ impl Object {
                     self.room.links.add(sql, from)?;
                 }
                 let missed = match since {
-                    Some(since) => self.room.since(sql, since)?,
+                    Some(since) => self.room.missed(sql, user, since)?,
                     None => None,
                 };
                 if self.room.kind.keeps_presence() {

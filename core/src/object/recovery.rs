@@ -14,6 +14,7 @@ use crate::{
     event::Args,
     event::Publication,
     hub::{DisconnectReason, Held, Purpose, Recovery, SocketKey, Stage},
+    metrics::{Count, Recovery as Why},
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError},
     wire::{Recover, Recovered, Remains, Request, WasIn},
@@ -62,7 +63,7 @@ impl Object {
         };
         match home {
             Some(home) => self.ask_for_remains(sql, now, key, home, recover, 0),
-            None => self.begin(sql, now, key, None),
+            None => self.begin_for_want_of(sql, now, key, Why::Unknown),
         }
     }
 
@@ -101,10 +102,10 @@ impl Object {
         }
         let window = self.environment.config.recovery_window_ms;
         let Some(record) = self.hub.sockets.lost.get(&recover.pid) else {
-            return Ok(Recovered::Gone);
+            return Ok(Recovered::Gone(Why::Unknown));
         };
         if record.claims.user != recover.user || record.namespace != recover.namespace {
-            return Ok(Recovered::Gone);
+            return Ok(Recovered::Gone(Why::Unknown));
         }
         if let Some(object) = &record.moved_to
             && *object != recover.to
@@ -119,15 +120,15 @@ impl Object {
             offset if *offset == record.came_with => None,
             Some(offset) => match self.journal.number(offset) {
                 Some(number) if number <= self.journal.last() => Some(number),
-                _ => return Ok(Recovered::Gone),
+                _ => return Ok(Recovered::Gone(Why::Epoch)),
             },
         };
         if is_over {
-            return Ok(Recovered::Gone);
+            return Ok(Recovered::Gone(Why::WindowOver));
         }
         let number = seen.unwrap_or(record.began);
         let Some(missed) = self.journal.direct_after(sql, &record.id, number)? else {
-            return Ok(Recovered::Gone);
+            return Ok(Recovered::Gone(Why::Pruned));
         };
         let mut rooms = Vec::new();
         for (room, membership) in &record.rooms {
@@ -179,7 +180,7 @@ impl Object {
                 self.ask_for_remains(sql, now, key, to, recover, hops.saturating_add(1))
             }
             // It was cut on its way there.
-            Some(Recovered::Gone) if hops > 0 && !recover.even_if_moved => {
+            Some(Recovered::Gone(why)) if hops > 0 && !recover.even_if_moved => {
                 match first_home(&recover.pid, recover.offset.as_deref()) {
                     Some(home) => {
                         let recover = Recover {
@@ -188,11 +189,26 @@ impl Object {
                         };
                         self.ask_for_remains(sql, now, key, home, recover, hops)
                     }
-                    None => self.begin(sql, now, key, None),
+                    None => self.begin_for_want_of(sql, now, key, why),
                 }
             }
-            _ => self.begin(sql, now, key, None),
+            Some(Recovered::Gone(why)) => self.begin_for_want_of(sql, now, key, why),
+            Some(Recovered::Moved(_)) | None => {
+                self.begin_for_want_of(sql, now, key, Why::Unreachable)
+            }
         }
+    }
+
+    /// There is nothing to go on with: the socket begins as a new one.
+    fn begin_for_want_of(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        why: Why,
+    ) -> Result<(), StorageError> {
+        self.count(Count::Recoveries(why), 1);
+        self.begin(sql, now, key, None)
     }
 
     /// The session goes on here: its rooms are joined again from where it was.
@@ -384,6 +400,6 @@ impl Object {
                 recovery: None,
             };
         }
-        self.begin(sql, now, key, None)
+        self.begin_for_want_of(sql, now, key, Why::Pruned)
     }
 }

@@ -143,10 +143,16 @@ impl Object {
                 .is_member(sql, user, follower.as_ref())?
                 .map(|member| Membership { member }.to_json()),
             Request::Disconnect { user } => {
-                let disconnected =
-                    self.disconnect(sql, now, DisconnectReason::Kicked, |of, _| {
-                        user.as_ref().is_none_or(|user| user == of)
-                    })?;
+                let reason = match user {
+                    Some(user) => {
+                        self.room.revoke(sql, user)?;
+                        DisconnectReason::Revoked
+                    }
+                    None => DisconnectReason::Kicked,
+                };
+                let disconnected = self.disconnect(sql, now, reason, |of, _| {
+                    user.as_ref().is_none_or(|user| user == of)
+                })?;
                 let elsewhere = self.disconnect_sockets(sql, now, user.as_ref())?;
                 Ok(to_json(&Disconnected {
                     disconnected: disconnected.saturating_add(elsewhere),

@@ -260,7 +260,7 @@ impl Object {
         ack: Option<u64>,
         refusal: &Refusal,
     ) {
-        self.stats.refusals = self.stats.refusals.saturating_add(1);
+        self.count_refusal(refusal);
         if ack.is_some() {
             self.ack(key, ack, &not_okay(refusal));
             return;
@@ -710,6 +710,9 @@ impl Object {
                 count = count.saturating_add(1);
                 self.disconnect_socket(sql, now, key)?;
             }
+        }
+        if let Some(user) = user {
+            self.forget_lost_of(sql, now, room, user)?;
         }
         Ok(count)
     }

@@ -321,6 +321,26 @@ impl Room {
         Ok(())
     }
 
+    /// `user`'s connections are revoked: a session that was cut by now is not recovered here.
+    pub fn revoke(&self, sql: &dyn Sql, user: &UserId) -> Result<(), StorageError> {
+        storage::set_state(sql, &revoked(user), &self.head())
+    }
+
+    /// What a session of `user`'s has missed here since it was cut; none too if it was revoked.
+    pub fn missed(
+        &self,
+        sql: &dyn Sql,
+        user: &UserId,
+        position: &StreamPosition,
+    ) -> Result<Option<Vec<Publication>>, StorageError> {
+        // Where nothing was said since, nobody can tell a session that came later: it begins anew.
+        let revoked_at: Option<Offset> = storage::state(sql, &revoked(user))?;
+        if revoked_at.is_some_and(|head| position.offset <= head) {
+            return Ok(None);
+        }
+        self.since(sql, position)
+    }
+
     /// `follower` lets `user` stay because they are a member here. False if too many rooms do so.
     pub fn follow(
         &self,
@@ -354,6 +374,11 @@ impl Room {
 }
 
 pub use members::Member;
+
+/// The state that is how far the room was when a user's connections were revoked last.
+fn revoked(user: &UserId) -> String {
+    format!("revoked:{}", user.as_str())
+}
 
 /// What a sender is told of an accepted event.
 pub fn accepted(room: &Room, sent_event: &str, outcome: &Outcome) -> Accepted {

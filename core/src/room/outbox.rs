@@ -263,6 +263,11 @@ impl Outbox {
         self.due.check(due);
     }
 
+    /// Since when the oldest entry waits.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.entries.first_key_value().map(|(_, entry)| entry.since)
+    }
+
     /// How many entries wait.
     pub fn len(&self) -> usize {
         self.entries.len()

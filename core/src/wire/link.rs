@@ -22,6 +22,7 @@ use crate::{
     auth::Claims,
     error::Refusal,
     event::{Args, Publication},
+    metrics::Recovery,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
 };
 
@@ -373,8 +374,8 @@ pub enum Recovered {
     Found(Box<Remains>),
     /// It went to that object.
     Moved(RoomName),
-    /// It is over, never was, or is another's.
-    Gone,
+    /// There is nothing to go on with, for this reason.
+    Gone(Recovery),
 }
 
 impl Pushed {
