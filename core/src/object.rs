@@ -257,10 +257,15 @@ impl Object {
             )
         });
         out.extend(first);
-        out.extend(self.hub.flush().into_iter().map(Output::Send));
+        let sends = self.hub.flush();
+        // Before they are sent more: what was sent before had time to leave.
+        let unmeasured = self.hub.take_unmeasured();
+        if !unmeasured.is_empty() {
+            out.push(Output::Measure(unmeasured));
+        }
+        out.extend(sends.into_iter().map(Output::Send));
         out.extend(last);
         out.extend(self.answer_polls());
-        self.ask_to_read(now, &mut out);
         self.ask_links(now, &mut out);
         self.send_due(sql, now, &mut out)?;
         self.deliver_outbox(sql, now, &mut out)?;
@@ -349,10 +354,7 @@ impl Object {
                 self.timer_set = None;
                 self.due(sql, now)
             }
-            Input::Heard(heard) => {
-                self.heard(heard);
-                self.close_slow(sql, now)
-            }
+            Input::Measured(waiting) => self.measured(sql, now, waiting),
             Input::Alarm { heard } => {
                 self.alarm_set = None;
                 self.heard(heard);

@@ -125,8 +125,8 @@ pub enum Input {
     },
     /// The timer that [`Output::Wake`] asked for.
     Timer,
-    /// The answer to [`Output::Listen`]: when the runtime last answered each WebSocket by itself.
-    Heard(Vec<(ConnectionId, Timestamp)>),
+    /// The answer to [`Output::Measure`]: how many bytes the runtime holds for each of the WebSockets.
+    Measured(Vec<(ConnectionId, usize)>),
     /// The alarm that [`Output::Wake`] asked for.
     Alarm {
         /// When the runtime last answered each WebSocket by itself.
@@ -174,8 +174,8 @@ pub enum Output {
     },
     /// Have the runtime answer these by itself from now on.
     AutoResponse(AutoResponse),
-    /// Say whom the runtime has heard ([`Input::Heard`]).
-    Listen,
+    /// Say how many bytes the runtime still holds of what these were sent ([`Input::Measured`]).
+    Measure(Vec<ConnectionId>),
     /// Ask another object, and say what it answered ([`Input::Answered`]).
     Ask {
         /// Which question.
@@ -220,7 +220,7 @@ pub enum Output {
 impl Input {
     /// Whether it is but time that has passed.
     pub(super) const fn is_clock(&self) -> bool {
-        matches!(self, Self::Timer | Self::Heard(_) | Self::Alarm { .. })
+        matches!(self, Self::Timer | Self::Measured(_) | Self::Alarm { .. })
     }
 
     /// What someone is told who asks a room that nobody has used yet for what only its members get.

@@ -15,7 +15,10 @@ use crate::{
     event::Args,
     event_webhook::Post,
     hub::{DisconnectReason, Flush, Frame},
-    limits::{PRESENCE_GRACE_MS, SETTLE_TIMEOUT_MS, TYPING_MS},
+    limits::{
+        MAX_UNREAD_BYTES, MEASURE_EVERY_BYTES, PRESENCE_GRACE_MS, READ_TIMEOUT_MS,
+        SETTLE_TIMEOUT_MS, TYPING_MS,
+    },
     names::{Offset, UserId},
     storage::{Row, Value, memory::Memory},
     twilio::rest::{Answer, Call},
@@ -70,8 +73,8 @@ struct Shell {
     /// The tokens that it has checked.
     verifies: Vec<(CallId, Unverified<'static>)>,
     auto_response: Option<AutoResponse>,
-    /// It wants to know whom the runtime heard.
-    listens: bool,
+    /// Of whom it wants to know how much waits for them.
+    measures: Vec<ConnectionId>,
     /// The last `Wake`, as (timer, alarm).
     wake: (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
@@ -144,7 +147,7 @@ impl Shell {
             calls: vec![],
             verifies: vec![],
             auto_response: None,
-            listens: false,
+            measures: vec![],
             wake: (None, None),
             now: T0,
             requests: 0,
@@ -209,7 +212,7 @@ impl Shell {
                     self.calls.push((*call, object.clone(), body.to_string()));
                 }
                 Output::Verify { call, token } => self.verifies.push((*call, token.clone())),
-                Output::Listen => self.listens = true,
+                Output::Measure(connections) => self.measures.extend(connections),
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
                 Output::Wake { timer, alarm } => {
                     self.wake = (timer.or(self.wake.0), alarm.or(self.wake.1));
@@ -945,6 +948,75 @@ fn a_room_that_strangers_ask_for_is_not_made_for_them() {
             .unwrap()
             .is_none()
     );
+}
+
+#[test]
+fn who_does_not_read_is_closed_and_who_reads_late_is_not() {
+    const OVER: usize = MAX_UNREAD_BYTES + 1;
+    // What waits in the runtime at each of these times since the first, and whether it is closed then.
+    for (what, measured) in [
+        (
+            "exactly as much as may wait",
+            vec![
+                (0, MAX_UNREAD_BYTES, false),
+                (READ_TIMEOUT_MS, MAX_UNREAD_BYTES, false),
+            ],
+        ),
+        (
+            "more, for less than the time",
+            vec![(0, OVER, false), (READ_TIMEOUT_MS - 1, OVER, false)],
+        ),
+        (
+            "more, for the whole time",
+            vec![(0, OVER, false), (READ_TIMEOUT_MS, OVER, true)],
+        ),
+        (
+            "more, but it was less in between",
+            vec![
+                (0, OVER, false),
+                (2_000, 10, false),
+                (READ_TIMEOUT_MS, OVER, false),
+            ],
+        ),
+        ("more, and measured once only", vec![(0, usize::MAX, false)]),
+    ] {
+        let mut shell = Shell::new("demo:1");
+        let (slow, other) = (shell.join("slow"), shell.join("other"));
+        for (at, waiting, is_closed) in measured {
+            shell.now = T0.plus(at);
+            shell
+                .turn(vec![Input::Measured(vec![(slow, waiting), (other, 0)])])
+                .unwrap();
+            let expected = is_closed.then_some(&DisconnectReason::TooSlow);
+            assert_eq!(shell.closed.get(&slow), expected, "{what}, at {at}");
+        }
+        assert!(!shell.closed.contains_key(&other), "{what}");
+        shell.send(other, json!({"event": "note", "id": "n"}));
+        assert_eq!(shell.take(other).last().unwrap()["ack"], "n", "{what}");
+    }
+}
+
+#[test]
+fn the_runtime_is_asked_of_a_socket_that_was_sent_much_and_of_no_other() {
+    let mut shell = Shell::new("demo:1");
+    let (reader, sender) = (shell.join("reader"), shell.join("sender"));
+    let half = "x".repeat(MEASURE_EVERY_BYTES / 2);
+    let mut measured = |note: &str| {
+        shell.send(sender, json!({"event": "note", "data": note}));
+        std::mem::take(&mut shell.measures)
+    };
+    assert!(measured(&half).is_empty());
+    assert_eq!(measured(&half), [reader]);
+    assert!(measured("little").is_empty(), "it was measured just now");
+    // While more waits than may it is measured with whatever it is sent.
+    shell
+        .turn(vec![Input::Measured(vec![(reader, MAX_UNREAD_BYTES + 1)])])
+        .unwrap();
+    let mut measured = |note: &str| {
+        shell.send(sender, json!({"event": "note", "data": note}));
+        std::mem::take(&mut shell.measures)
+    };
+    assert_eq!(measured("little"), [reader]);
 }
 
 #[test]

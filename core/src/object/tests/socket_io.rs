@@ -323,31 +323,6 @@ fn short_intervals_are_timers_and_their_pongs_are_messages() {
 }
 
 #[test]
-fn who_does_not_read_is_asked_for_a_sign_and_then_closed() {
-    for reads in [true, false] {
-        let mut cluster = Cluster::new(&[]);
-        let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
-        let wire = ann.at.clone().unwrap();
-        if !reads {
-            cluster.unread.insert(wire.clone());
-        }
-        let text = "x".repeat(900_000);
-        for _ in 0..25 {
-            ann.call(&mut cluster, "test", json!(text));
-            let shell = cluster.shell(LOBBY);
-            if std::mem::take(&mut shell.listens) {
-                let heard = shell.heard.iter().map(|(id, at)| (*id, *at)).collect();
-                cluster.turn(LOBBY, vec![Input::Heard(heard)]);
-            }
-            cluster.pass(200);
-        }
-        let expected = (!reads).then_some(DisconnectReason::TooSlow);
-        let closed = cluster.shell(LOBBY).closed.get(&wire.1).copied();
-        assert_eq!(closed, expected, "reads: {reads}");
-    }
-}
-
-#[test]
 fn who_connects_to_no_namespace_is_closed_in_time() {
     for sleeps in [false, true] {
         let mut cluster = Cluster::new(&[("CONNECT_TIMEOUT_MS", "30000")]);

@@ -149,10 +149,8 @@ impl World {
                     self.reply(object, request, Err("poll".to_owned()));
                 }
                 Output::AutoResponse(which) => self.objects[object].auto_response = Some(which),
-                Output::Listen => {
-                    let heard = self.objects[object].heard();
-                    self.push(object, Input::Heard(heard));
-                }
+                // Its wires hold nothing back.
+                Output::Measure(_) => {}
                 Output::Ask {
                     call,
                     object: to,
