@@ -12,6 +12,7 @@ mod deadlines;
 mod ends;
 mod engine;
 mod events;
+mod failure;
 mod ids;
 mod io;
 mod lines;
@@ -113,6 +114,8 @@ pub struct Object {
     fresh: Vec<ConnectionId>,
     /// Nothing has happened yet since it woke.
     was_asleep: bool,
+    /// What had been asked when the last turn began.
+    began: failure::Began,
     /// It has noted how it sleeps.
     has_note: bool,
     out: Vec<Output>,
@@ -206,6 +209,7 @@ impl Object {
             latest: None,
             fresh: Vec::new(),
             was_asleep: true,
+            began: failure::Began::default(),
             has_note: false,
             out: Vec::new(),
             timer_set: None,
@@ -225,14 +229,14 @@ impl Object {
     }
 
     /// One turn. On an error everything it wrote must be rolled back and the object opened anew; the
-    /// inputs can then be tried one by one, and [`Input::undone`] says what the failing one's sender
-    /// is told.
+    /// inputs can then be tried one by one. [`Object::failed`] says who is told what.
     pub fn turn(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        self.note_beginning();
         self.take_note_back(sql, inputs)?;
         // Those are many rows, and a heartbeat needs none of them.
         if inputs.iter().any(|input| !input.is_clock()) {

@@ -12,19 +12,29 @@ const EIO = "EIO=4&transport=websocket";
 /** A WebSocket for a while: notes how it was refused or closed, and which errors it was sent. */
 function socket({ server, note }, path, { protocols, headers } = {}) {
   const ws = new WebSocket(server.ws + path, protocols ?? [], { headers, handshakeTimeout: 20_000 });
-  ws.on("unexpected-response", (request, response) => {
-    note(`HTTP ${response.statusCode}`);
-    response.resume();
-    request.destroy();
-  });
+  const refused = new Promise((resolve) =>
+    ws.on("unexpected-response", (request, response) => {
+      note(`HTTP ${response.statusCode}`);
+      request.destroy();
+      resolve(false);
+    }),
+  );
   ws.on("error", () => {});
   ws.on("close", (code) => code !== 1006 && note(`closed with ${code}`));
+  ws.answers = 0;
   ws.on("message", (data) => {
-    const [, code] = data.toString("latin1", 0, 400).match(/"code":"(\w+)"/) ?? [];
+    const text = data.toString("latin1", 0, 400);
+    const [, code] = text.match(/"code":"(\w+)"/) ?? [];
     if (code) note(code);
+    if (code || /^(\{"ack"|43)/.test(text)) ws.answers++;
   });
-  ws.opened = new Promise((resolve) => ws.on("open", () => resolve(true)).on("close", () => resolve(false)).on("error", () => resolve(false)));
-  ws.over = new Promise((resolve) => ws.on("close", resolve).on("error", resolve));
+  /** It was answered so often, or is over; or it takes too long. */
+  ws.answered = async (times) => {
+    for (const end = Date.now() + 10_000; ws.answers < times && ws.readyState === WebSocket.OPEN && Date.now() < end; ) await sleep(20);
+  };
+  const failed = new Promise((resolve) => ws.on("close", () => resolve(false)).on("error", () => resolve(false)));
+  ws.over = Promise.race([refused, failed]);
+  ws.opened = Promise.race([new Promise((resolve) => ws.on("open", () => resolve(true))), ws.over]);
   return ws;
 }
 
@@ -71,7 +81,7 @@ export const ASSAULTS = {
       if (!(await ws.opened)) continue;
       const junk = ["", "{", "[[[[", "null", "4", "42[", "451-[", "9", "\u0000", "x".repeat(70_000), randomBytes(100), '{"event":5}', '{"event":"note","id":1}'];
       for (const frame of junk) ws.send(frame);
-      await Promise.race([ws.over, sleep(300)]);
+      await ws.answered(junk.length);
       ws.terminate();
     }
   },
@@ -81,7 +91,7 @@ export const ASSAULTS = {
       const ws = socket(assault, path);
       if (!(await ws.opened)) continue;
       ws.send("x".repeat(MB + 1));
-      await Promise.race([ws.over, sleep(1_000)]);
+      await Promise.race([ws.over, sleep(5_000)]);
       ws.terminate();
     }
     const as = { sub: assault.sub, rooms: ["*"] };
@@ -92,11 +102,10 @@ export const ASSAULTS = {
   async "past the rate"(assault) {
     const plain = socket(assault, plainPath(assault));
     const stock = await socketIo(assault);
-    if (await plain.opened) for (let n = 0; n < 500; n++) plain.send(JSON.stringify({ event: "typing", data: { isTyping: n % 2 === 0 }, id: `t${n}` }));
-    if (stock.readyState === WebSocket.OPEN) for (let n = 0; n < 500; n++) stock.send(`42${n}["test"]`);
-    await sleep(500);
-    plain.terminate();
-    stock.terminate();
+    if (!(await plain.opened) || stock.readyState !== WebSocket.OPEN) return;
+    for (let n = 0; n < 500; n++) plain.send(JSON.stringify({ event: "typing", data: { isTyping: n % 2 === 0 }, id: `t${n}` }));
+    for (let n = 0; n < 500; n++) stock.send(`42${n}["test"]`);
+    for (const ws of [plain, stock]) await ws.answered(500).finally(() => ws.terminate());
   },
 
   async "never reads"(assault) {
@@ -191,7 +200,7 @@ export const ASSAULTS = {
       ws.send(`42${n}["${n % 2 ? "leave" : "join"}","${n % 3 ? assault.room : `demo:storm-${n}`}"]`);
       if (n % 20 === 0) await sleep(50);
     }
-    await sleep(300);
+    await Promise.race([ws.over, sleep(1_000)]);
     ws.terminate();
   },
 
@@ -227,7 +236,8 @@ export const ASSAULTS = {
     if (!(await ws.opened)) return;
     // Large, and within the rate: the good ones hear it all, those that never read do not.
     for (let n = 0; n < 20; n++) ws.send(JSON.stringify({ event: "note", data: { k: assault.nextKey(), text: "z".repeat(50_000) }, id: `big-${randomBytes(6).toString("hex")}` }));
-    await sleep(500);
+    await ws.answered(20);
+    assault.note("accepted");
     ws.terminate();
   },
 };

@@ -16,6 +16,8 @@ import { crowd, Traffic } from "./traffic.mjs";
 
 const MB = 1_000_000;
 const PROGRESS_MS = 15_000;
+/** However loaded the server is: who is not answered within this never is. */
+const ANSWER_MS = 60_000;
 const ROOMS = 4;
 const LINE = "+15550100077";
 
@@ -57,7 +59,9 @@ export async function soak({ minutes, clients, hostile, everyMs = 250, say = () 
         answers.set(kind, counts);
         const note = (what) => counts.set(what, (counts.get(what) ?? 0) + 1);
         const room = `demo:good-${turn % ROOMS}`;
-        await ASSAULTS[kind]({ server, room, sub: `bad-${n}`, note, nextKey: () => traffic.nextKey() }).catch((error) => note(`failed: ${error.message}`));
+        const assault = ASSAULTS[kind]({ server, room, sub: `bad-${n}`, note, nextKey: () => traffic.nextKey() });
+        const late = sleep(ANSWER_MS).then(() => "late");
+        if ((await Promise.race([assault, late])) === "late") traffic.wrong.push(`${kind}: was not answered in ${ANSWER_MS / 1000} s`);
         await sleep(50);
       }
     });

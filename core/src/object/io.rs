@@ -7,7 +7,7 @@ use crate::{
     engine_io,
     error::Refusal,
     event_webhook::Post,
-    hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId, plain},
+    hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId},
     names::{RoomName, Timestamp},
     namespaces,
     room::{Delivery, Job},
@@ -279,27 +279,6 @@ impl Input {
             request: *request,
             answer,
         })
-    }
-
-    /// What its sender is told when storage failed it: nothing of it has happened.
-    pub fn undone(&self) -> Option<Output> {
-        let refusal = Refusal::internal();
-        match self {
-            Self::Open { request, .. }
-            | Self::Request { request, .. }
-            | Self::Engine { request, .. } => Some(Output::Reply {
-                request: *request,
-                answer: Err(refusal),
-            }),
-            Self::Text { connection, text } => {
-                let id = plain::decode(text).id;
-                Some(Output::Send(Flush {
-                    connections: vec![*connection],
-                    frames: vec![plain::error(id.as_deref(), &refusal).into()],
-                }))
-            }
-            _ => None,
-        }
     }
 }
 

@@ -237,6 +237,25 @@ impl Object {
         self.tell_error(key, Some(event), code, message);
     }
 
+    /// The same of an event that storage has failed: no offset of now means anything later.
+    pub(super) fn refuse_undone(
+        &mut self,
+        key: SocketKey,
+        event: &str,
+        ack: Option<u64>,
+        refusal: &Refusal,
+    ) {
+        if ack.is_some() {
+            return self.refuse(key, event, ack, refusal);
+        }
+        let payload = ErrorEvent {
+            message: &refusal.message,
+            code: refusal.code,
+            event: Some(event),
+        };
+        self.emit_volatile(key, "error", &Args::of(&payload));
+    }
+
     /// The event `error`.
     pub(super) fn tell_error(
         &mut self,

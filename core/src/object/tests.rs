@@ -1075,34 +1075,85 @@ fn a_turn_that_storage_fails_leaves_nothing_behind() {
     }
 }
 
+/// What storage fails at its first statement, on a machine that is there.
+fn fail(shell: &mut Shell, inputs: &[Input]) -> Vec<Output> {
+    let mut machine = shell.object.take().expect("a machine");
+    shell.disk.sql.0.execute_batch("BEGIN").unwrap();
+    shell.disk.fail_in.set(Some(0));
+    let failed = machine.turn(&shell.disk, shell.now, inputs);
+    shell.disk.fail_in.set(None);
+    shell.disk.sql.0.execute_batch("ROLLBACK").unwrap();
+    failed.expect_err("it fails");
+    machine.failed(inputs)
+}
+
+/// The frames that these outputs send, and whom they send away.
+fn told(outputs: &[Output]) -> (Vec<String>, Vec<ConnectionId>) {
+    let (mut frames, mut away) = (vec![], vec![]);
+    for output in outputs {
+        match output {
+            Output::Send(flush) => frames.extend(flush.frames.iter().map(as_text)),
+            Output::Close { connection, reason } => {
+                assert_eq!(*reason, DisconnectReason::ServerRestarting);
+                away.push(*connection);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (frames, away)
+}
+
 #[test]
 fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
-    let connection = ConnectionId(1);
-    let told = |text: &str| match (Input::Text {
-        connection,
-        text: text.to_owned(),
-    })
-    .undone()
-    {
-        Some(Output::Send(flush)) => {
-            serde_json::from_str::<Json>(&as_text(&flush.frames[0])).unwrap()
-        }
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(told(r#"{"event":"x","id":"c-1"}"#)["ack"], "c-1");
-    assert_eq!(told(r#"{"event":"x"}"#)["error"]["code"], "internal");
+    let mut shell = Shell::new("demo:1");
+    let a = shell.join("a");
+    let message = r#""message":"something went wrong here; it has been logged""#;
+    for (frame, told_so) in [
+        (
+            r#"{"event":"note","id":"c-1"}"#,
+            format!(r#"{{"ack":"c-1","error":{{"code":"internal",{message}}}}}"#),
+        ),
+        (
+            r#"{"event":"note"}"#,
+            format!(r#"{{"error":{{"code":"internal",{message}}}}}"#),
+        ),
+    ] {
+        let text = frame.to_owned();
+        let outputs = fail(
+            &mut shell,
+            &[Input::Text {
+                connection: a,
+                text,
+            }],
+        );
+        assert_eq!(told(&outputs), (vec![told_so], vec![]), "{frame}");
+        shell.turn(vec![Input::Timer]).unwrap();
+    }
     let request = Input::Request {
         request: RequestId(3),
         body: Box::new(Request::Members),
     };
-    assert!(matches!(
-        request.undone(),
-        Some(Output::Reply {
-            request: RequestId(3),
-            answer: Err(_)
-        })
-    ));
-    assert!(Input::Closed { connection }.undone().is_none());
+    for undone in [request.undone(), fail(&mut shell, &[request]).pop()] {
+        let Some(Output::Reply { request, answer }) = undone else {
+            panic!("{undone:?}")
+        };
+        assert_eq!(
+            (request, answer.unwrap_err().code),
+            (RequestId(3), Code::Internal)
+        );
+    }
+    // Where the machine cannot even be built nobody knows what is spoken on the wire.
+    let text = String::new();
+    let undone = Input::Text {
+        connection: a,
+        text,
+    }
+    .undone();
+    assert_eq!(
+        told(&undone.into_iter().collect::<Vec<_>>()),
+        (vec![], vec![a])
+    );
+    assert!(Input::Closed { connection: a }.undone().is_none());
 }
 
 impl Shell {

@@ -323,6 +323,42 @@ fn short_intervals_are_timers_and_their_pongs_are_messages() {
 }
 
 #[test]
+fn what_storage_fails_of_a_stock_client_is_refused_in_its_own_protocol() {
+    let mut cluster = Cluster::new(&[]);
+    let ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+    let (_, connection) = ann.at.clone().unwrap();
+    // It asks a room elsewhere, and is not answered yet; so does another, in the turn that fails.
+    let bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+    let (_, waiting) = bob.at.clone().unwrap();
+    let text = |connection, text: &str| Input::Text {
+        connection,
+        text: text.to_owned(),
+    };
+    let message = r#""message":"something went wrong here; it has been logged""#;
+    let not_okay = format!(r#"430[{{"ok":false,"error":{{"code":"internal",{message}}}}}]"#);
+    let error = format!(r#"42["error",{{{message},"code":"internal","event":"test"}}]"#);
+    for (frame, frames, away) in [
+        (r#"420["test",1]"#, vec![not_okay], vec![]),
+        (r#"42["test",1]"#, vec![error], vec![]),
+        // There is nothing to answer to; it comes back, and recovers.
+        ("41", vec![], vec![connection]),
+        ("garbage", vec![], vec![connection]),
+    ] {
+        cluster.turn(LOBBY, vec![Input::Timer]);
+        let outputs = fail(cluster.shell(LOBBY), &[text(connection, frame)]);
+        assert_eq!(told(&outputs), (frames, away), "{frame}");
+    }
+    cluster.turn(LOBBY, vec![text(waiting, r#"427["join","demo:1"]"#)]);
+    let both = [
+        text(connection, r#"428["join","demo:2"]"#),
+        text(waiting, "41"),
+    ];
+    let outputs = fail(cluster.shell(LOBBY), &both);
+    let only_who_waited_before = (vec![], vec![waiting]);
+    assert_eq!(told(&outputs), only_who_waited_before);
+}
+
+#[test]
 fn who_connects_to_no_namespace_is_closed_in_time() {
     for sleeps in [false, true] {
         let mut cluster = Cluster::new(&[("CONNECT_TIMEOUT_MS", "30000")]);

@@ -86,6 +86,8 @@ pub struct Cluster {
     pub made: Vec<Made>,
     /// Connections whose clients are cut: they answer no ping.
     silent: BTreeSet<(String, ConnectionId)>,
+    /// Wires that nobody reads for now: they answer no ping either.
+    pub unread: BTreeSet<(String, ConnectionId)>,
     /// Pings that are to be answered by clients themselves.
     pongs: Vec<(String, ConnectionId)>,
     /// How often any object has been woken by each cause.
@@ -108,6 +110,7 @@ impl Cluster {
             rules: vec![],
             made: vec![],
             silent: BTreeSet::new(),
+            unread: BTreeSet::new(),
             pongs: vec![],
             timers: 0,
             alarms: 0,
@@ -155,7 +158,7 @@ impl Cluster {
     /// A client is pinged: it answers, or the runtime does as soon as it has.
     fn pinged(&mut self, name: &str, id: ConnectionId) {
         let of = (name.to_owned(), id);
-        if self.silent.contains(&of) {
+        if self.silent.contains(&of) || self.unread.contains(&of) {
             return;
         }
         let now = self.now;
