@@ -6,9 +6,8 @@
 // --hostile: how many of a hundred clients are. --tolerance: how many percent memory may grow in the second half, by a line
 // that is fitted to it.
 
-import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { freePort, persistDir, serve, sleep } from "../e2e/harness.mjs";
+import { freePort, persistDir, serve, sleep, workerdOf } from "../e2e/harness.mjs";
 import { quantile, residentBytes } from "../bench/measure.mjs";
 import { Complaint, main } from "../tools/tools.mjs";
 import { ASSAULTS } from "./hostile.mjs";
@@ -20,12 +19,6 @@ const PROGRESS_MS = 15_000;
 const ANSWER_MS = 60_000;
 const ROOMS = 4;
 const LINE = "+15550100077";
-
-/** The process id of the workerd under a server. */
-export function workerdOf({ child: { pid } }) {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  return Number(children.find((child) => readFileSync(`/proc/${child}/comm`, "utf8").startsWith("workerd")));
-}
 
 /** How much a line that is fitted to `[x, y]` rises from the first x to the last. */
 export function rise(points) {
@@ -81,8 +74,8 @@ export async function soak({ minutes, clients, hostile, everyMs = 250, say = () 
     await traffic.finish();
     const { messages, wrong } = await traffic.check();
     const half = memory.filter(([seconds]) => seconds > minutes * 30);
-    const lost = /panicked|unreachable|RuntimeError/.exec(server.logs.join(""));
-    if (lost) wrong.push(`the server's log says ${lost[0]}`);
+    const panic = /panicked|unreachable|RuntimeError/.exec(server.logs.join(""));
+    if (panic) wrong.push(`the server's log says ${panic[0]}`);
     return {
       minutes,
       good: clients - bad,

@@ -349,10 +349,11 @@ fn what_storage_fails_of_a_stock_client_is_refused_in_its_own_protocol() {
         assert_eq!(told(&outputs), (frames, away), "{frame}");
     }
     cluster.turn(LOBBY, vec![text(waiting, r#"427["join","demo:1"]"#)]);
-    let both = [
-        text(connection, r#"428["join","demo:2"]"#),
-        text(waiting, "41"),
-    ];
+    let asks = Input::Request {
+        request: cluster.next_request(LOBBY),
+        body: Box::new(Request::Members),
+    };
+    let both = [text(connection, r#"428["join","demo:2"]"#), asks];
     let outputs = fail(cluster.shell(LOBBY), &both);
     let only_who_waited_before = (vec![], vec![waiting]);
     assert_eq!(told(&outputs), only_who_waited_before);
