@@ -209,8 +209,7 @@ export class Room {
     log("poisoned", { room: this.#state.id.name, by: method });
     if (method !== "webSocketMessage") return;
     socket.poisons = (socket.poisons ?? 0) + 1;
-    const refusal = socket.poisons < MAX_POISONS ? this.#call("refusal", socket, message) : undefined;
-    if (refusal) socket.send(refusal);
-    else socket.close(4010, "server restarting");
+    const isTold = socket.poisons < MAX_POISONS && this.#call("refuse", socket, message) !== undefined;
+    if (!isTold) socket.close(4010, "server restarting");
   }
 }

@@ -208,12 +208,13 @@ pub const LOST_SOCKET_MS: u64 = 30_000;
 pub const MAX_RECENT_PUBLICATIONS: usize = 1_000;
 /// How much longer a room waits for the answers of a link than the link's sockets have to give them.
 pub const QUESTION_SLACK_MS: u64 = 1_000;
-/// A WebSocket client that was sent so much without a sign that it reads is asked for one.
-pub const ASK_TO_READ_BYTES: usize = 4_000_000;
-/// One that was sent so much and gave none is closed, and recovers: what waits for it is memory.
-pub const MAX_UNREAD_BYTES: usize = 16_000_000;
-/// How long it has to give that sign.
-pub const READ_TIMEOUT_MS: u64 = 2_000;
+/// After so many bytes to a WebSocket the runtime is asked how many of them it still holds.
+pub const MEASURE_EVERY_BYTES: usize = 1_000_000;
+/// A WebSocket for which the runtime holds more does not read …
+pub const MAX_UNREAD_BYTES: usize = 4_000_000;
+/// … if that is so still after this long: it is closed, and recovers. What it missed with `?since=` may
+/// be more at once.
+pub const READ_TIMEOUT_MS: u64 = 5_000;
 /// Items of one `POST /api/emit`.
 pub const MAX_EMIT_ITEMS: usize = 100;
 /// Rooms of one item.

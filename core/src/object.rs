@@ -12,6 +12,7 @@ mod deadlines;
 mod ends;
 mod engine;
 mod events;
+mod failure;
 mod falls;
 mod ids;
 mod io;
@@ -105,6 +106,8 @@ pub struct Object {
     fresh: Vec<ConnectionId>,
     /// Nothing has happened yet since it woke.
     was_asleep: bool,
+    /// What had been asked when the last turn began.
+    began: failure::Began,
     /// It has noted how it sleeps.
     has_note: bool,
     /// Until then nothing goes to others that can wait.
@@ -200,6 +203,7 @@ impl Object {
             latest: None,
             fresh: Vec::new(),
             was_asleep: true,
+            began: failure::Began::default(),
             has_note: false,
             held_until: falls::held_until(sql)?,
             out: Vec::new(),
@@ -220,14 +224,14 @@ impl Object {
     }
 
     /// One turn. On an error everything it wrote must be rolled back and the object opened anew; the
-    /// inputs can then be tried one by one, and [`Input::undone`] says what the failing one's sender
-    /// is told.
+    /// inputs can then be tried one by one. [`Object::failed`] says who is told what.
     pub fn turn(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        self.note_beginning();
         self.take_note_back(sql, inputs)?;
         // Those are many rows, and a heartbeat needs none of them.
         if inputs.iter().any(|input| !input.is_clock()) {
@@ -252,10 +256,15 @@ impl Object {
             )
         });
         out.extend(first);
-        out.extend(self.hub.flush().into_iter().map(Output::Send));
+        let sends = self.hub.flush();
+        // Before they are sent more: what was sent before had time to leave.
+        let unmeasured = self.hub.take_unmeasured();
+        if !unmeasured.is_empty() {
+            out.push(Output::Measure(unmeasured));
+        }
+        out.extend(sends.into_iter().map(Output::Send));
         out.extend(last);
         out.extend(self.answer_polls());
-        self.ask_to_read(now, &mut out);
         self.ask_links(now, &mut out);
         if now >= self.held_until {
             self.send_due(sql, now, &mut out)?;
@@ -378,10 +387,7 @@ impl Object {
                 self.timer_set = None;
                 self.due(sql, now)
             }
-            Input::Heard(heard) => {
-                self.heard(heard);
-                self.close_slow(sql, now)
-            }
+            Input::Measured(waiting) => self.measured(sql, now, waiting),
             Input::Alarm { heard } => {
                 self.alarm_set = None;
                 self.heard(heard);

@@ -101,6 +101,9 @@ extern "C" {
     pub type Socket;
     #[wasm_bindgen(method, getter, js_name = readyState)]
     pub fn ready_state(this: &Socket) -> u16;
+    /// How many bytes of what was sent workerd still holds; none where the runtime does not say.
+    #[wasm_bindgen(method, getter, js_name = bufferedAmount)]
+    pub fn buffered_amount(this: &Socket) -> Option<f64>;
     /// One JavaScript string serves all sockets: `send_with_str` would decode UTF-8 for each.
     #[wasm_bindgen(method, catch)]
     pub fn send(this: &Socket, frame: &JsValue) -> Result<(), JsValue>;

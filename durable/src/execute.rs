@@ -27,7 +27,6 @@ use crate::{
     peers,
     room::frame,
     shell::{Answer, Asker, Shell, now},
-    sockets::heard,
     storage::describe,
     tokens,
 };
@@ -77,7 +76,10 @@ impl Shell {
                         drop(self.context.set_web_socket_auto_response(&pair));
                     }
                 }
-                Output::Listen => self.push(Input::Heard(heard(&self.context))),
+                Output::Measure(connections) => {
+                    let waiting = self.sockets.borrow().waiting(&connections);
+                    self.push(Input::Measured(waiting));
+                }
                 Output::Ask { call, object, body } => {
                     self.ask_object(object, Question::Call(call), &body);
                 }

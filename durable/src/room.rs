@@ -23,6 +23,7 @@ use worker::{
 use crate::{
     bindings::{Context, Socket},
     logging, metrics,
+    peer_sockets::answer_peer,
     shell::{Answer, Pending, Shell},
     sockets::{Other, Sockets, heard, other},
 };
@@ -121,12 +122,17 @@ impl Room {
         self.shell.fell();
     }
 
-    /// What is answered to a frame that made a turn panic, and has not happened; none where there is
-    /// nothing to say in words.
-    pub fn refusal(&self, socket: &Socket, message: &JsValue) -> Option<String> {
-        match other(socket)? {
-            Other::Client(connection) => frame(connection, message).refusal(),
-            Other::Peer => peer::parse(&message.as_string()?).map(|(n, _)| peer::frame(n, "")),
+    /// A frame has made a turn panic, and has not happened: whoever sent it is told.
+    pub fn refuse(&self, socket: &Socket, message: &JsValue) {
+        match other(socket) {
+            Some(Other::Client(connection)) => self.shell.refuse(&frame(connection, message)),
+            Some(Other::Peer) => {
+                let text = message.as_string().unwrap_or_default();
+                if let Some((number, _)) = peer::parse(&text) {
+                    answer_peer(socket, number, "");
+                }
+            }
+            None => {}
         }
     }
 

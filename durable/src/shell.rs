@@ -3,7 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     rc::Rc,
 };
 
@@ -151,37 +151,52 @@ impl Shell {
         self.is_turning.set(true);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
         self.is_busy.set(inputs.len() > 1);
-        let ok = self.turn_on(&inputs);
+        let ok = self.turn_on(&inputs, &[]);
         self.is_turning.set(false);
         ok
     }
 
     /// The machine in one transaction, then its outputs in order. What storage cannot take is tried
-    /// one by one: one bad input must not take the others with it.
-    fn turn_on(self: &Rc<Self>, inputs: &[Input]) -> bool {
-        match (self.transact(inputs), inputs) {
-            (Ok(outputs), _) => {
-                self.carry_out(outputs);
-                true
-            }
-            (Err(()), [one]) => {
-                self.carry_out(one.undone().into_iter().collect());
-                false
-            }
-            (Err(()), many) => {
-                let alone = many
-                    .iter()
-                    .map(|one| self.turn_on(std::slice::from_ref(one)));
-                alone.filter(|ok| !ok).count() == 0
-            }
+    /// one by one: one bad input must not take the others with it. `later` have their turn after these.
+    fn turn_on(self: &Rc<Self>, inputs: &[Input], later: &[Input]) -> bool {
+        if self.transact(inputs) {
+            return true;
+        }
+        self.forsake(inputs, later);
+        if inputs.len() == 1 {
+            return false;
+        }
+        let alone = inputs.iter().enumerate().filter(|(n, one)| {
+            let later = inputs.get(n.saturating_add(1)..).unwrap_or_default();
+            !self.turn_on(std::slice::from_ref(one), later)
+        });
+        alone.count() == 0
+    }
+
+    /// A turn of these has failed. The machine says who is told what, and goes; requests that nobody but
+    /// it knew of are answered.
+    fn forsake(self: &Rc<Self>, inputs: &[Input], later: &[Input]) {
+        let machine = self.machine.borrow_mut().take();
+        let outputs = match (machine, inputs) {
+            (Some(machine), _) => machine.failed(inputs),
+            (None, [one]) => one.undone().into_iter().collect(),
+            (None, _) => Vec::new(),
+        };
+        self.carry_out(outputs);
+        let inbox = self.inbox.borrow();
+        let known = inputs.iter().chain(later).chain(inbox.iter());
+        let known: HashSet<RequestId> = known.filter_map(Input::request).collect();
+        let waiting: Vec<RequestId> = self.waiting.borrow().keys().copied().collect();
+        for request in waiting.into_iter().filter(|id| !known.contains(id)) {
+            self.answer(request, Answer::Json(Err(Refusal::internal())));
         }
     }
 
-    /// A turn's transaction. One that fails is rolled back whole; the machine's memory is ahead of
-    /// storage then, so it goes too, and is built anew by the next turn.
-    fn transact(&self, inputs: &[Input]) -> Result<Vec<Output>, ()> {
+    /// A turn's transaction, and what comes of it. One that fails is rolled back whole; the machine's
+    /// memory is ahead of storage then.
+    fn transact(self: &Rc<Self>, inputs: &[Input]) -> bool {
         if inputs.is_empty() {
-            return Ok(Vec::new());
+            return true;
         }
         let sql = ObjectSql(self.context.storage().sql());
         let now = now();
@@ -209,18 +224,15 @@ impl Shell {
             }
             Ok(JsValue::UNDEFINED)
         };
-        self.context
-            .guard()
-            .transaction(&mut body)
-            .map(|_| ())
-            .map_err(|error| {
-                metrics::count(Count::StorageErrors);
-                let fields = json!({"error": describe(&error), "inputs": inputs.len()});
-                logging::error("turn_failed", fields);
-                *self.machine.borrow_mut() = None;
-            })?;
+        if let Err(error) = self.context.guard().transaction(&mut body) {
+            metrics::count(Count::StorageErrors);
+            let fields = json!({"error": describe(&error), "inputs": inputs.len()});
+            logging::error("turn_failed", fields);
+            return false;
+        }
         analytics::report(&self.env, now);
-        Ok(outputs)
+        self.carry_out(outputs);
+        true
     }
 
     /// A heartbeat, where the machine is not needed for it.
@@ -245,6 +257,22 @@ impl Shell {
                 false
             }
         }
+    }
+
+    /// A turn of this has panicked, and it is passed over: a machine that has heard nothing of it says what
+    /// its sender is told.
+    pub(crate) fn refuse(self: &Rc<Self>, input: &Input) {
+        let guard = self.context.guard();
+        guard.turn(&mut || {
+            let sql = ObjectSql(self.context.storage().sql());
+            let mut body = || {
+                *self.machine.borrow_mut() = Some(self.wake(&sql, now())?);
+                Ok(JsValue::UNDEFINED)
+            };
+            drop(guard.transaction(&mut body));
+            self.forsake(std::slice::from_ref(input), &[]);
+            true
+        });
     }
 
     /// A turn has panicked, and no frame is to blame.

@@ -169,6 +169,16 @@ impl Sockets {
         metrics::count_many(Count::Deliveries, frames);
     }
 
+    /// How many bytes workerd holds for each of these.
+    pub fn waiting(&self, connections: &[ConnectionId]) -> Vec<(ConnectionId, usize)> {
+        let waiting = connections.iter().filter_map(|connection| {
+            let socket = self.by_connection.get(connection)?;
+            let bytes = usize::try_from(whole(socket.buffered_amount()?));
+            Some((*connection, bytes.unwrap_or(usize::MAX)))
+        });
+        waiting.collect()
+    }
+
     /// Closes a socket from our side.
     pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         if let Some(socket) = self.by_connection.remove(&connection) {

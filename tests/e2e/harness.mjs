@@ -46,9 +46,10 @@ export function persistDir() {
 /**
  * `npm run serve` with these vars (those of `DEFAULTS` unless overridden; `undefined` leaves one out), or
  * `npm run serve:conformance`, which builds first. `publicDir` is served in place of public/, `buildDir` in place of build/; `analytics`,
- * `host:port`, gets data points. Stopped when `t` is over. `server.kill9()` kills it as a crash would; `server.logs` is what it logged.
+ * `host:port`, gets data points; `through` is a command that runs it, as its last arguments. Stopped when `t` is over. `server.kill9()`
+ * kills it as a crash would; `server.logs` is what it logged.
  */
-export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, analytics, conformance = false } = {}) {
+export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, analytics, conformance = false, through = [] } = {}) {
   port ??= await freePort();
   const all = conformance ? vars : { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
   const tool = conformance ? "serve-conformance.mjs" : "serve.mjs";
@@ -58,7 +59,8 @@ export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, 
   if (buildDir) args.push("--build", buildDir);
   if (analytics) args.push("--analytics", analytics);
   for (const [name, value] of Object.entries(all)) if (value !== undefined) args.push("--var", `${name}=${value}`);
-  const child = spawn(node22(), args, { stdio: ["ignore", "pipe", "pipe"] });
+  const [command, ...rest] = [...through, node22(), ...args];
+  const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });
   const logs = [];
   child.stderr.setEncoding("utf8").on("data", (text) => logs.push(text));
   const ended = once(child, "exit");
@@ -579,13 +581,16 @@ export async function caughtUp(server, clients) {
 
 // ── Crashes ──────────────────────────────────────────────────────────────────────────────────────
 
+/** The process id of the workerd under a server. */
+export function workerdOf({ child: { pid } }) {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
+  return children.find((child) => readFileSync(`/proc/${child}/comm`, "utf8").startsWith("workerd"));
+}
+
 /** Kills workerd itself, at once: `kill9` kills its parent, and the guard does the rest some milliseconds later. */
 export async function crash(server) {
   if (process.platform !== "linux") return server.kill9();
-  const { pid } = server.child;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number);
-  const isWorkerd = (child) => readFileSync(`/proc/${child}/comm`, "utf8").startsWith("workerd");
-  process.kill(children.find(isWorkerd), "SIGKILL");
+  process.kill(workerdOf(server), "SIGKILL");
   return server.kill9();
 }
 

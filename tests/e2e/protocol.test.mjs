@@ -3,9 +3,9 @@
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
-import { ADMIN, call, closedByServer, engine, engineSocket, eventually, handshake, io, ioConnected, rawConnect, serve, sleep, token } from "./harness.mjs";
+import { ADMIN, call, closedByServer, engine, engineSocket, eventually, handshake, io, ioConnected, rawConnect, serve, sleep, token, workerdOf } from "./harness.mjs";
+import { residentBytes } from "../bench/measure.mjs";
 
 const MB = 1_000_000;
 const ORIGIN = "https://app.example";
@@ -493,9 +493,4 @@ describe("Socket.IO by hand", { concurrency: 3, timeout: 90_000 }, () => {
 });
 
 /** Resident memory of the workerd under a server. */
-function residentMb({ child: { pid } }) {
-  if (process.platform !== "linux") return 0;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
-  const workerd = children.find((child) => readFileSync(`/proc/${child}/comm`, "utf8").startsWith("workerd"));
-  return Math.round(Number(readFileSync(`/proc/${workerd}/status`, "utf8").match(/VmRSS:\s+(\d+)/)[1]) / 1000);
-}
+const residentMb = (server) => (process.platform === "linux" ? Math.round(residentBytes(workerdOf(server)) / MB) : 0);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     auth::Claims,
-    limits::TOKEN_LEEWAY_MS,
+    limits::{MAX_UNREAD_BYTES, READ_TIMEOUT_MS, TOKEN_LEEWAY_MS},
     names::Timestamp,
     wire::{Access, Door},
 };
@@ -85,10 +85,10 @@ pub struct Connection {
     pub(super) run: Run,
     /// How much it may still send.
     pub rate: Bucket,
-    /// How many bytes it was sent since it last showed that it reads.
-    pub unread_bytes: usize,
-    /// When it was asked to show that.
-    pub asked_to_read_at: Option<Timestamp>,
+    /// How many bytes it was sent since it was last measured how many wait for it.
+    pub(super) unmeasured_bytes: usize,
+    /// Since when more wait for it than may.
+    pub(super) behind_since: Option<Timestamp>,
     /// It came in this turn: it is told who is here, not who came.
     pub is_new: bool,
 }
@@ -100,8 +100,8 @@ impl Connection {
             attachment,
             run: 0,
             rate: Bucket::default(),
-            unread_bytes: 0,
-            asked_to_read_at: None,
+            unmeasured_bytes: 0,
+            behind_since: None,
             is_new: false,
         }
     }
@@ -112,6 +112,16 @@ impl Connection {
             Wire::Plain(plain) => Some(plain),
             _ => None,
         }
+    }
+
+    /// So many bytes wait for it in the runtime. True if it does not read, and is to be closed.
+    pub fn is_too_slow(&mut self, waiting: usize, now: Timestamp) -> bool {
+        if waiting <= MAX_UNREAD_BYTES {
+            self.behind_since = None;
+            return false;
+        }
+        let since = *self.behind_since.get_or_insert(now);
+        since.plus(READ_TIMEOUT_MS) <= now
     }
 
     /// It gets one frame more.

@@ -67,6 +67,8 @@ pub struct Pending {
     /// For whom.
     pub waiter: Waiter,
     since: Timestamp,
+    /// The how-many-eth op it is.
+    number: u64,
 }
 
 impl Pending {
@@ -181,6 +183,8 @@ pub struct Links {
     links: BTreeMap<Rc<RoomName>, Link>,
     /// When the requests of those that have something to ask may go out.
     due: Deadlines<Rc<RoomName>>,
+    /// How many ops there have been.
+    asked: u64,
 }
 
 impl Links {
@@ -214,16 +218,19 @@ impl Links {
         op: Op,
         waiter: Waiter,
     ) -> Result<(), Box<(Op, Waiter)>> {
-        let link = self.get(room);
+        let link = self.links.entry(Rc::new(room.clone())).or_default();
         if link.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
             return Err(Box::new((op, waiter)));
         }
         link.count(&op);
+        let number = self.asked.saturating_add(1);
         link.ops.push_back(Pending {
             op,
             waiter,
             since: now,
+            number,
         });
+        self.asked = number;
         self.index(room);
         Ok(())
     }
@@ -312,6 +319,27 @@ impl Links {
             }
             assert_eq!((&link.joins, link.ends), (&joins, ends));
         }
+    }
+
+    /// How many ops there have been.
+    pub const fn asked(&self) -> u64 {
+        self.asked
+    }
+
+    /// The sockets that wait for the answer to one of the first so many ops.
+    pub fn waiting(&self, asked: u64) -> impl Iterator<Item = SocketKey> {
+        let links = self.links.values();
+        let pending = links.flat_map(|link| link.under_way.iter().chain(&link.ops));
+        let pending = pending.filter(move |pending| pending.number <= asked);
+        pending.filter_map(|pending| match &pending.waiter {
+            Waiter::Join { socket, .. } => Some(*socket),
+            Waiter::Event {
+                socket,
+                ack: Some(_),
+                ..
+            } => Some(*socket),
+            Waiter::Event { .. } | Waiter::Leave | Waiter::Nobody | Waiter::Pull => None,
+        })
     }
 
     /// When to try again.

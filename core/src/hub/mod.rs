@@ -36,7 +36,7 @@ pub use socket::{
 
 use crate::{
     deadlines::Deadlines,
-    limits::{ASK_TO_READ_BYTES, MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER},
+    limits::{MAX_CONNECTIONS_PER_ROOM, MAX_CONNECTIONS_PER_USER, MEASURE_EVERY_BYTES},
     metrics::count_of,
     names::{Timestamp, UserId},
     socket_io::Message,
@@ -150,8 +150,8 @@ pub struct Hub {
     pending: Vec<ConnectionId>,
     /// How many frames were put into queues of polling sessions.
     polled: u64,
-    /// Those that were sent something in the last flush and are far behind.
-    behind: Vec<ConnectionId>,
+    /// Those of the last flush of which is to be measured how much waits for them.
+    unmeasured: Vec<ConnectionId>,
     /// The Engine.IO sessions, by sid.
     pub sessions: Sessions,
     /// The Socket.IO sockets.
@@ -243,16 +243,13 @@ impl Hub {
         self.connections.get_mut(&id)
     }
 
-    /// The session on this wire has shown a sign of life. False if it carries none.
-    pub fn heard(&mut self, id: ConnectionId, at: Timestamp) -> bool {
+    /// The session on this wire, if it carries one, has shown a sign of life.
+    pub fn heard(&mut self, id: ConnectionId, at: Timestamp) {
         let connection = self.connections.get(&id);
-        let Some(sid) = connection.and_then(|connection| connection.attachment.sid()) else {
-            return false;
-        };
-        if let Some(session) = self.sessions.get_mut(sid) {
+        let sid = connection.and_then(|connection| connection.attachment.sid());
+        if let Some(session) = sid.and_then(|sid| self.sessions.get_mut(sid)) {
             session.heard_at = session.heard_at.max(at);
         }
-        true
     }
 
     /// All connections.
@@ -374,11 +371,11 @@ impl Hub {
             if let Some(flush) = flushes.get_mut(group) {
                 flush.connections.push(id);
             }
-            if connection.attachment.sid().is_some() {
-                connection.unread_bytes = connection.unread_bytes.saturating_add(bytes);
-                if connection.unread_bytes > ASK_TO_READ_BYTES {
-                    self.behind.push(id);
-                }
+            connection.unmeasured_bytes = connection.unmeasured_bytes.saturating_add(bytes);
+            let is_much = connection.unmeasured_bytes > MEASURE_EVERY_BYTES;
+            if is_much || connection.behind_since.is_some() {
+                connection.unmeasured_bytes = 0;
+                self.unmeasured.push(id);
             }
         }
         self.runs.clear();
@@ -418,18 +415,9 @@ impl Hub {
         self.expiries.due(now).copied().collect()
     }
 
-    /// The WebSockets that the last flush found further behind than [`ASK_TO_READ_BYTES`].
-    pub fn take_behind(&mut self) -> Vec<ConnectionId> {
-        std::mem::take(&mut self.behind)
-    }
-
-    /// The WebSockets that were sent more than `bytes` since they last showed that they read.
-    pub fn behind_by(&self, bytes: usize) -> Vec<ConnectionId> {
-        let behind = self
-            .connections
-            .iter()
-            .filter(|(_, c)| c.unread_bytes > bytes);
-        behind.map(|(id, _)| *id).collect()
+    /// The WebSockets of the last flush of which is to be measured how much waits for them.
+    pub fn take_unmeasured(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.unmeasured)
     }
 }
 

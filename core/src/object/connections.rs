@@ -158,6 +158,23 @@ impl Object {
         Ok(())
     }
 
+    /// So much waits in the runtime for each of these. It buffers without end for a socket that nobody
+    /// reads: who goes on not reading is closed, comes back, and recovers.
+    pub(super) fn measured(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        waiting: &[(ConnectionId, usize)],
+    ) -> Result<(), StorageError> {
+        for (id, bytes) in waiting {
+            let connection = self.hub.get_mut(*id);
+            if connection.is_some_and(|c| c.is_too_slow(*bytes, now)) {
+                self.close(sql, now, *id, DisconnectReason::TooSlow)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn text(
         &mut self,
         sql: &dyn Sql,

@@ -6,13 +6,10 @@ use crate::{
     engine_io::{Error, Handshake, Packet, decode_payload},
     error::{Code, Refusal},
     hub::{
-        Attachment, Connection, ConnectionId, DisconnectReason, Flush, Frame, PingTimers, Session,
+        Attachment, Connection, ConnectionId, DisconnectReason, Frame, PingTimers, Session,
         SocketKey, Wire,
     },
-    limits::{
-        ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_SESSIONS, MAX_UNREAD_BYTES,
-        MIN_ALARM_INTERVAL_MS, READ_TIMEOUT_MS,
-    },
+    limits::{ATTACHMENTS_TIMEOUT_MS, CLOSED_SESSION_MS, MAX_SESSIONS, MIN_ALARM_INTERVAL_MS},
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text},
     wire::{Door, EngineRequest, Method},
@@ -417,8 +414,6 @@ impl Object {
             Packet::Pong(_) => {
                 session.heard_at = now;
                 session.pinged_at = None;
-                let transport = session.transport;
-                self.reads(transport, now);
                 return Ok(());
             }
             Packet::Noop => return Ok(()),
@@ -532,71 +527,8 @@ impl Object {
     /// The runtime answered these WebSockets' pongs by itself.
     pub(super) fn heard(&mut self, heard: &[(ConnectionId, Timestamp)]) {
         for (id, at) in heard {
-            if self.hub.heard(*id, *at) {
-                self.reads(*id, *at);
-            }
+            self.hub.heard(*id, *at);
         }
-    }
-
-    // ── Readers that do not read ─────────────────────────────────────────────────────────────────
-    //
-    // The runtime buffers without end for a socket that nobody reads, and does not say how much. A
-    // client that is far behind is pinged: its pong comes behind all that it was sent.
-
-    /// A pong of `at`: whoever was asked before it has read what came before the question.
-    fn reads(&mut self, id: ConnectionId, at: Timestamp) {
-        if let Some(connection) = self.hub.get_mut(id)
-            && connection.asked_to_read_at.is_none_or(|asked| asked <= at)
-        {
-            connection.asked_to_read_at = None;
-            connection.unread_bytes = 0;
-        }
-    }
-
-    /// At a turn's end: those who are far behind are asked; for those who were asked and are further
-    /// behind, the runtime is.
-    pub(super) fn ask_to_read(&mut self, now: Timestamp, out: &mut Vec<Output>) {
-        let mut asked = Vec::new();
-        let mut listen = false;
-        for id in self.hub.take_behind() {
-            let Some(connection) = self.hub.get_mut(id) else {
-                continue;
-            };
-            match connection.asked_to_read_at {
-                None => {
-                    connection.asked_to_read_at = Some(now);
-                    asked.push(id);
-                }
-                Some(at) => {
-                    let far = connection.unread_bytes > MAX_UNREAD_BYTES;
-                    listen |= far && at.plus(READ_TIMEOUT_MS) <= now;
-                }
-            }
-        }
-        if !asked.is_empty() {
-            out.push(Output::Send(Flush {
-                connections: asked,
-                frames: vec![Frame::from("2")],
-            }));
-        }
-        if listen {
-            out.push(Output::Listen);
-        }
-    }
-
-    /// The runtime has said whom it heard: those who are too far behind and have not shown that they
-    /// read are closed. They come back, and recover.
-    pub(super) fn close_slow(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
-        for id in self.hub.behind_by(MAX_UNREAD_BYTES) {
-            let connection = self.hub.get(id);
-            let asked_at = connection.and_then(|c| c.asked_to_read_at);
-            let in_time = asked_at.is_none_or(|at| at.plus(READ_TIMEOUT_MS) > now);
-            let sid = connection.and_then(|c| c.attachment.sid());
-            if let (Some(sid), false) = (sid.map(str::to_owned), in_time) {
-                self.close_session(sql, now, &sid, DisconnectReason::TooSlow)?;
-            }
-        }
-        Ok(())
     }
 
     /// Pings that are due, and sessions that are dead, late or too slow.

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use super::sockets;
 use crate::{
     auth::{Claims, TokenError, Unverified},
     engine_io,
     error::Refusal,
     event_webhook::Post,
-    hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId, plain},
+    hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId},
     metrics::Recovery,
     names::{RoomName, Timestamp},
     namespaces,
@@ -127,8 +126,8 @@ pub enum Input {
     },
     /// The timer that [`Output::Wake`] asked for.
     Timer,
-    /// The answer to [`Output::Listen`]: when the runtime last answered each WebSocket by itself.
-    Heard(Vec<(ConnectionId, Timestamp)>),
+    /// The answer to [`Output::Measure`]: how many bytes the runtime holds for each of the WebSockets.
+    Measured(Vec<(ConnectionId, usize)>),
     /// The alarm that [`Output::Wake`] asked for.
     Alarm {
         /// When the runtime last answered each WebSocket by itself.
@@ -176,8 +175,8 @@ pub enum Output {
     },
     /// Have the runtime answer these by itself from now on.
     AutoResponse(AutoResponse),
-    /// Say whom the runtime has heard ([`Input::Heard`]).
-    Listen,
+    /// Say how many bytes the runtime still holds of what these were sent ([`Input::Measured`]).
+    Measure(Vec<ConnectionId>),
     /// Ask another object, and say what it answered ([`Input::Answered`]).
     Ask {
         /// Which question.
@@ -222,7 +221,7 @@ pub enum Output {
 impl Input {
     /// Whether it is but time that has passed.
     pub(super) const fn is_clock(&self) -> bool {
-        matches!(self, Self::Timer | Self::Heard(_) | Self::Alarm { .. })
+        matches!(self, Self::Timer | Self::Measured(_) | Self::Alarm { .. })
     }
 
     /// What someone is told who asks a room that nobody has used yet for what only its members get.
@@ -281,37 +280,6 @@ impl Input {
             request: *request,
             answer,
         })
-    }
-
-    /// What its sender is told when storage failed it: nothing of it has happened.
-    pub fn undone(&self) -> Option<Output> {
-        let refusal = Refusal::internal();
-        match self {
-            Self::Open { request, .. }
-            | Self::Request { request, .. }
-            | Self::Engine { request, .. } => Some(Output::Reply {
-                request: *request,
-                answer: Err(refusal),
-            }),
-            Self::Text { connection, .. } => Some(Output::Send(Flush {
-                connections: vec![*connection],
-                frames: vec![self.refusal()?.into()],
-            })),
-            _ => None,
-        }
-    }
-
-    /// The frame that says so to whoever sent a frame. Engine.IO's message is a `4` and its packet; no
-    /// plain frame begins with one.
-    pub fn refusal(&self) -> Option<String> {
-        let Self::Text { text, .. } = self else {
-            return None;
-        };
-        let refusal = Refusal::internal();
-        match text.strip_prefix('4') {
-            Some(packet) => Some(format!("4{}", sockets::failed(packet, &refusal)?)),
-            None => Some(plain::error(plain::decode(text).id.as_deref(), &refusal)),
-        }
     }
 }
 

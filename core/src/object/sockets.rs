@@ -10,7 +10,7 @@ use crate::{
     limits::MAX_HELD_EVENTS,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{Action, Client, Namespace, heard_in, namespace_of},
-    socket_io::{Decoder, Packet, encode_ack, encode_event},
+    socket_io::Packet,
     storage::{Sql, StorageError},
     wire::{Accepted, Access, Audience, Joined, Op, Question},
 };
@@ -79,39 +79,6 @@ pub(super) fn event_op(
         id,
         socket: record.id.clone(),
     }
-}
-
-fn not_okay(refusal: &Refusal) -> Args {
-    let (code, message) = (refusal.code, refusal.message.as_str());
-    let error = ErrorObject { code, message };
-    Args::of(&NotOkay { ok: false, error })
-}
-
-/// What the sender of this packet is told of a failure of ours, as a packet; an event's sender alone waits
-/// for anything.
-pub(super) fn failed(packet: &str, refusal: &Refusal) -> Option<String> {
-    let packet = Decoder::default().text(packet, packet.len()).ok()??;
-    let Packet::Event {
-        namespace,
-        id,
-        event,
-        ..
-    } = packet
-    else {
-        return None;
-    };
-    let encoded = match id {
-        Some(id) => encode_ack(&namespace, id, &not_okay(refusal)),
-        None => {
-            let payload = ErrorEvent {
-                message: &refusal.message,
-                code: refusal.code,
-                event: Some(&event),
-            };
-            encode_event(&namespace, None, "error", &Args::of(&payload), None)
-        }
-    };
-    Some(encoded.text)
 }
 
 /// What an ack says of an accepted event.
@@ -261,11 +228,32 @@ impl Object {
         refusal: &Refusal,
     ) {
         self.count_refusal(refusal);
+        let (code, message) = (refusal.code, refusal.message.as_str());
         if ack.is_some() {
-            self.ack(key, ack, &not_okay(refusal));
+            let error = ErrorObject { code, message };
+            self.ack(key, ack, &Args::of(&NotOkay { ok: false, error }));
             return;
         }
-        self.tell_error(key, Some(event), refusal.code, &refusal.message);
+        self.tell_error(key, Some(event), code, message);
+    }
+
+    /// The same of an event that storage has failed: no offset of now means anything later.
+    pub(super) fn refuse_undone(
+        &mut self,
+        key: SocketKey,
+        event: &str,
+        ack: Option<u64>,
+        refusal: &Refusal,
+    ) {
+        if ack.is_some() {
+            return self.refuse(key, event, ack, refusal);
+        }
+        let payload = ErrorEvent {
+            message: &refusal.message,
+            code: refusal.code,
+            event: Some(event),
+        };
+        self.emit_volatile(key, "error", &Args::of(&payload));
     }
 
     /// The event `error`.

@@ -15,7 +15,10 @@ use crate::{
     event::Args,
     event_webhook::Post,
     hub::{DisconnectReason, Flush, Frame},
-    limits::{PRESENCE_GRACE_MS, SETTLE_TIMEOUT_MS, TYPING_MS},
+    limits::{
+        MAX_UNREAD_BYTES, MEASURE_EVERY_BYTES, PRESENCE_GRACE_MS, READ_TIMEOUT_MS,
+        SETTLE_TIMEOUT_MS, TYPING_MS,
+    },
     names::{Offset, UserId},
     storage::{Row, Value, memory::Memory},
     twilio::rest::{Answer, Call},
@@ -70,8 +73,8 @@ struct Shell {
     /// The tokens that it has checked.
     verifies: Vec<(CallId, Unverified<'static>)>,
     auto_response: Option<AutoResponse>,
-    /// It wants to know whom the runtime heard.
-    listens: bool,
+    /// Of whom it wants to know how much waits for them.
+    measures: Vec<ConnectionId>,
     /// The last `Wake`, as (timer, alarm).
     wake: (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
@@ -144,7 +147,7 @@ impl Shell {
             calls: vec![],
             verifies: vec![],
             auto_response: None,
-            listens: false,
+            measures: vec![],
             wake: (None, None),
             now: T0,
             requests: 0,
@@ -209,7 +212,7 @@ impl Shell {
                     self.calls.push((*call, object.clone(), body.to_string()));
                 }
                 Output::Verify { call, token } => self.verifies.push((*call, token.clone())),
-                Output::Listen => self.listens = true,
+                Output::Measure(connections) => self.measures.extend(connections),
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
                 Output::Wake { timer, alarm } => {
                     self.wake = (timer.or(self.wake.0), alarm.or(self.wake.1));
@@ -948,6 +951,75 @@ fn a_room_that_strangers_ask_for_is_not_made_for_them() {
 }
 
 #[test]
+fn who_does_not_read_is_closed_and_who_reads_late_is_not() {
+    const OVER: usize = MAX_UNREAD_BYTES + 1;
+    // What waits in the runtime at each of these times since the first, and whether it is closed then.
+    for (what, measured) in [
+        (
+            "exactly as much as may wait",
+            vec![
+                (0, MAX_UNREAD_BYTES, false),
+                (READ_TIMEOUT_MS, MAX_UNREAD_BYTES, false),
+            ],
+        ),
+        (
+            "more, for less than the time",
+            vec![(0, OVER, false), (READ_TIMEOUT_MS - 1, OVER, false)],
+        ),
+        (
+            "more, for the whole time",
+            vec![(0, OVER, false), (READ_TIMEOUT_MS, OVER, true)],
+        ),
+        (
+            "more, but it was less in between",
+            vec![
+                (0, OVER, false),
+                (2_000, 10, false),
+                (READ_TIMEOUT_MS, OVER, false),
+            ],
+        ),
+        ("more, and measured once only", vec![(0, usize::MAX, false)]),
+    ] {
+        let mut shell = Shell::new("demo:1");
+        let (slow, other) = (shell.join("slow"), shell.join("other"));
+        for (at, waiting, is_closed) in measured {
+            shell.now = T0.plus(at);
+            shell
+                .turn(vec![Input::Measured(vec![(slow, waiting), (other, 0)])])
+                .unwrap();
+            let expected = is_closed.then_some(&DisconnectReason::TooSlow);
+            assert_eq!(shell.closed.get(&slow), expected, "{what}, at {at}");
+        }
+        assert!(!shell.closed.contains_key(&other), "{what}");
+        shell.send(other, json!({"event": "note", "id": "n"}));
+        assert_eq!(shell.take(other).last().unwrap()["ack"], "n", "{what}");
+    }
+}
+
+#[test]
+fn the_runtime_is_asked_of_a_socket_that_was_sent_much_and_of_no_other() {
+    let mut shell = Shell::new("demo:1");
+    let (reader, sender) = (shell.join("reader"), shell.join("sender"));
+    let half = "x".repeat(MEASURE_EVERY_BYTES / 2);
+    let mut measured = |note: &str| {
+        shell.send(sender, json!({"event": "note", "data": note}));
+        std::mem::take(&mut shell.measures)
+    };
+    assert!(measured(&half).is_empty());
+    assert_eq!(measured(&half), [reader]);
+    assert!(measured("little").is_empty(), "it was measured just now");
+    // While more waits than may it is measured with whatever it is sent.
+    shell
+        .turn(vec![Input::Measured(vec![(reader, MAX_UNREAD_BYTES + 1)])])
+        .unwrap();
+    let mut measured = |note: &str| {
+        shell.send(sender, json!({"event": "note", "data": note}));
+        std::mem::take(&mut shell.measures)
+    };
+    assert_eq!(measured("little"), [reader]);
+}
+
+#[test]
 fn a_turn_that_storage_fails_leaves_nothing_behind() {
     // Whichever statement fails, the turn is undone and the next one goes on from what was committed.
     for fail_in in 0..12 {
@@ -1003,53 +1075,85 @@ fn a_turn_that_storage_fails_leaves_nothing_behind() {
     }
 }
 
+/// What storage fails at its first statement, on a machine that is there.
+fn fail(shell: &mut Shell, inputs: &[Input]) -> Vec<Output> {
+    let mut machine = shell.object.take().expect("a machine");
+    shell.disk.sql.0.execute_batch("BEGIN").unwrap();
+    shell.disk.fail_in.set(Some(0));
+    let failed = machine.turn(&shell.disk, shell.now, inputs);
+    shell.disk.fail_in.set(None);
+    shell.disk.sql.0.execute_batch("ROLLBACK").unwrap();
+    failed.expect_err("it fails");
+    machine.failed(inputs)
+}
+
+/// The frames that these outputs send, and whom they send away.
+fn told(outputs: &[Output]) -> (Vec<String>, Vec<ConnectionId>) {
+    let (mut frames, mut away) = (vec![], vec![]);
+    for output in outputs {
+        match output {
+            Output::Send(flush) => frames.extend(flush.frames.iter().map(as_text)),
+            Output::Close { connection, reason } => {
+                assert_eq!(*reason, DisconnectReason::ServerRestarting);
+                away.push(*connection);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    (frames, away)
+}
+
 #[test]
 fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
-    let connection = ConnectionId(1);
-    let told = |text: &str| match (Input::Text {
-        connection,
-        text: text.to_owned(),
-    })
-    .undone()
-    {
-        Some(Output::Send(flush)) => {
-            serde_json::from_str::<Json>(&as_text(&flush.frames[0])).unwrap()
-        }
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(told(r#"{"event":"x","id":"c-1"}"#)["ack"], "c-1");
-    assert_eq!(told(r#"{"event":"x"}"#)["error"]["code"], "internal");
-    let engine = |text: &str| {
-        let text = text.to_owned();
-        Input::Text { connection, text }.refusal()
-    };
-    let error = r#"{"code":"internal","message":"something went wrong here; it has been logged"}"#;
-    for (text, refusal) in [
+    let mut shell = Shell::new("demo:1");
+    let a = shell.join("a");
+    let message = r#""message":"something went wrong here; it has been logged""#;
+    for (frame, told_so) in [
         (
-            r#"42/chat,7["send_message",{}]"#,
-            Some(format!(r#"43/chat,7[{{"ok":false,"error":{error}}}]"#)),
+            r#"{"event":"note","id":"c-1"}"#,
+            format!(r#"{{"ack":"c-1","error":{{"code":"internal",{message}}}}}"#),
         ),
         (
-            r#"42["typing",{}]"#,
-            Some(r#"42["error",{"message":"something went wrong here; it has been logged","code":"internal","event":"typing"}]"#.to_owned()),
+            r#"{"event":"note"}"#,
+            format!(r#"{{"error":{{"code":"internal",{message}}}}}"#),
         ),
-        (r#"40{"token":"x"}"#, None),
-        ("4x", None),
     ] {
-        assert_eq!(engine(text), refusal, "{text}");
+        let text = frame.to_owned();
+        let outputs = fail(
+            &mut shell,
+            &[Input::Text {
+                connection: a,
+                text,
+            }],
+        );
+        assert_eq!(told(&outputs), (vec![told_so], vec![]), "{frame}");
+        shell.turn(vec![Input::Timer]).unwrap();
     }
     let request = Input::Request {
         request: RequestId(3),
         body: Box::new(Request::Members),
     };
-    assert!(matches!(
-        request.undone(),
-        Some(Output::Reply {
-            request: RequestId(3),
-            answer: Err(_)
-        })
-    ));
-    assert!(Input::Closed { connection }.undone().is_none());
+    for undone in [request.undone(), fail(&mut shell, &[request]).pop()] {
+        let Some(Output::Reply { request, answer }) = undone else {
+            panic!("{undone:?}")
+        };
+        assert_eq!(
+            (request, answer.unwrap_err().code),
+            (RequestId(3), Code::Internal)
+        );
+    }
+    // Where the machine cannot even be built nobody knows what is spoken on the wire.
+    let text = String::new();
+    let undone = Input::Text {
+        connection: a,
+        text,
+    }
+    .undone();
+    assert_eq!(
+        told(&undone.into_iter().collect::<Vec<_>>()),
+        (vec![], vec![a])
+    );
+    assert!(Input::Closed { connection: a }.undone().is_none());
 }
 
 impl Shell {

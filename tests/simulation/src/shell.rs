@@ -186,6 +186,11 @@ impl<W> Shell<W> {
         let is_lost =
             mutant == Some(Mutant::CommitNotDurable) && self.seeds.below(20) == 0 && !has_failed;
         self.disk.fails_in.set(None);
+        let failed = match (self.machine.take_if(|_| has_failed), inputs) {
+            (Some(machine), _) => machine.failed(inputs),
+            (None, [one]) => one.undone().into_iter().collect(),
+            (None, _) => Vec::new(),
+        };
         if has_failed || doom == Doom::DiesBefore || is_lost {
             self.disk.roll_back();
             self.machine = None;
@@ -195,7 +200,7 @@ impl<W> Shell<W> {
         match result {
             Ok(outputs) => (in_one_order(outputs), true),
             Err(StorageError::Sqlite(_)) if matches!(doom, Doom::StorageFails(_)) => {
-                (Vec::new(), false)
+                (failed, false)
             }
             // Its own mutants may leave it what it cannot read; nothing else may.
             Err(_) if mutant.is_some() => (Vec::new(), false),

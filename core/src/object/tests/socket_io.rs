@@ -323,28 +323,40 @@ fn short_intervals_are_timers_and_their_pongs_are_messages() {
 }
 
 #[test]
-fn who_does_not_read_is_asked_for_a_sign_and_then_closed() {
-    for reads in [true, false] {
-        let mut cluster = Cluster::new(&[]);
-        let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
-        let wire = ann.at.clone().unwrap();
-        if !reads {
-            cluster.unread.insert(wire.clone());
-        }
-        let text = "x".repeat(900_000);
-        for _ in 0..25 {
-            ann.call(&mut cluster, "test", json!(text));
-            let shell = cluster.shell(LOBBY);
-            if std::mem::take(&mut shell.listens) {
-                let heard = shell.heard.iter().map(|(id, at)| (*id, *at)).collect();
-                cluster.turn(LOBBY, vec![Input::Heard(heard)]);
-            }
-            cluster.pass(200);
-        }
-        let expected = (!reads).then_some(DisconnectReason::TooSlow);
-        let closed = cluster.shell(LOBBY).closed.get(&wire.1).copied();
-        assert_eq!(closed, expected, "reads: {reads}");
+fn what_storage_fails_of_a_stock_client_is_refused_in_its_own_protocol() {
+    let mut cluster = Cluster::new(&[]);
+    let ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+    let (_, connection) = ann.at.clone().unwrap();
+    // It asks a room elsewhere, and is not answered yet; so does another, in the turn that fails.
+    let bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+    let (_, waiting) = bob.at.clone().unwrap();
+    let text = |connection, text: &str| Input::Text {
+        connection,
+        text: text.to_owned(),
+    };
+    let message = r#""message":"something went wrong here; it has been logged""#;
+    let not_okay = format!(r#"430[{{"ok":false,"error":{{"code":"internal",{message}}}}}]"#);
+    let error = format!(r#"42["error",{{{message},"code":"internal","event":"test"}}]"#);
+    for (frame, frames, away) in [
+        (r#"420["test",1]"#, vec![not_okay], vec![]),
+        (r#"42["test",1]"#, vec![error], vec![]),
+        // There is nothing to answer to; it comes back, and recovers.
+        ("41", vec![], vec![connection]),
+        ("garbage", vec![], vec![connection]),
+    ] {
+        cluster.turn(LOBBY, vec![Input::Timer]);
+        let outputs = fail(cluster.shell(LOBBY), &[text(connection, frame)]);
+        assert_eq!(told(&outputs), (frames, away), "{frame}");
     }
+    cluster.turn(LOBBY, vec![text(waiting, r#"427["join","demo:1"]"#)]);
+    let asks = Input::Request {
+        request: cluster.next_request(LOBBY),
+        body: Box::new(Request::Members),
+    };
+    let both = [text(connection, r#"428["join","demo:2"]"#), asks];
+    let outputs = fail(cluster.shell(LOBBY), &both);
+    let only_who_waited_before = (vec![], vec![waiting]);
+    assert_eq!(told(&outputs), only_who_waited_before);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! and the ways in which an object ends.
 
 use dialtone_core::{
-    hub::Flush,
+    hub::{Flush, RequestId},
     names::Timestamp,
     object::{Input, Output},
 };
@@ -63,12 +63,12 @@ impl World {
         }
         let doom = self.doom();
         self.objects[object].turned_at = self.now();
-        self.turn_on(object, inputs, doom);
+        self.turn_on(object, inputs, &[], doom);
     }
 
     /// As in `durable/`: what storage cannot take is tried one by one, and whoever sent what fails alone
-    /// is told.
-    fn turn_on(&mut self, object: ObjectId, inputs: Vec<Input>, doom: Doom) {
+    /// is told. The requests `later` have their turn after these.
+    fn turn_on(&mut self, object: ObjectId, inputs: Vec<Input>, later: &[RequestId], doom: Doom) {
         let now = self.now();
         let shell = &mut self.objects[object];
         let was_awake = shell.is_awake();
@@ -100,28 +100,45 @@ impl World {
                 }
             }
             _ if ok => self.carry_out(object, outputs),
-            _ => self.failed(object, inputs),
+            _ => self.failed(object, inputs, later, outputs),
         }
     }
 
-    fn failed(&mut self, object: ObjectId, inputs: Vec<Input>) {
+    fn failed(
+        &mut self,
+        object: ObjectId,
+        inputs: Vec<Input>,
+        later: &[RequestId],
+        outputs: Vec<Output>,
+    ) {
         let now = self.now();
         self.forget_views(object);
-        match inputs.len() {
-            2.. => {
-                for input in inputs {
-                    self.turn_on(object, vec![input], Doom::None);
-                }
+        self.carry_out(object, outputs);
+        // Requests that nobody but the machine knew of.
+        let shell = &self.objects[object];
+        let known = inputs.iter().chain(&shell.inbox);
+        let known: Vec<RequestId> = known.filter_map(Input::request).collect();
+        let waiting = shell.waiting.keys().copied();
+        let mut forsaken: Vec<RequestId> = waiting
+            .filter(|id| !known.contains(id) && !later.contains(id))
+            .collect();
+        forsaken.sort();
+        for request in forsaken {
+            self.reply(object, request, Err("internal".to_owned()));
+        }
+        if let [one] = inputs.as_slice() {
+            let is_alarm = matches!(one, Input::Alarm { .. });
+            // A failed timer's turn is not tried again by anyone: the next input wakes the object.
+            if is_alarm {
+                self.set_alarm(object, now.plus(2_000));
             }
-            _ => {
-                let is_alarm = matches!(inputs[0], Input::Alarm { .. });
-                // A failed timer's turn is not tried again by anyone: the next input wakes the object.
-                let undone = inputs[0].undone().into_iter().collect();
-                self.carry_out(object, undone);
-                if is_alarm {
-                    self.set_alarm(object, now.plus(2_000));
-                }
-            }
+            return;
+        }
+        let mut requests: Vec<_> = inputs.iter().map(Input::request).collect();
+        for input in inputs {
+            requests.remove(0);
+            let later: Vec<RequestId> = requests.iter().flatten().copied().collect();
+            self.turn_on(object, vec![input], &later, Doom::None);
         }
     }
 
@@ -149,10 +166,8 @@ impl World {
                     self.reply(object, request, Err("poll".to_owned()));
                 }
                 Output::AutoResponse(which) => self.objects[object].auto_response = Some(which),
-                Output::Listen => {
-                    let heard = self.objects[object].heard();
-                    self.push(object, Input::Heard(heard));
-                }
+                // Its wires hold nothing back.
+                Output::Measure(_) => {}
                 Output::Ask {
                     call,
                     object: to,
