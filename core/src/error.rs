@@ -32,6 +32,7 @@ pub enum Code {
     TwilioError,
     NotConfigured,
     Unavailable,
+    SchemaNewer,
 }
 
 impl Code {
@@ -74,6 +75,7 @@ impl Code {
             Self::TwilioError => ("twilio_error", 502, "Bad Gateway"),
             Self::NotConfigured => ("not_configured", 503, "Service Unavailable"),
             Self::Unavailable => ("unavailable", 503, "Service Unavailable"),
+            Self::SchemaNewer => ("schema_newer", 503, "Service Unavailable"),
         }
     }
 }

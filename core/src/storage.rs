@@ -4,14 +4,21 @@
 //! so the SQL that ships is the SQL that is tested. A storage *error* is never taken for an empty
 //! room: it fails the whole turn, which rolls back.
 
+pub mod backup;
+
 use std::cell::Cell;
 
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{limits::MAX_SQL_PARAMETERS, names::RoomName};
+use crate::{
+    error::{Code, Refusal},
+    limits::MAX_SQL_PARAMETERS,
+    names::RoomName,
+};
 
 /// A value that goes into or comes out of a statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Value {
     /// `NULL`.
     Null,
@@ -30,9 +37,22 @@ pub enum StorageError {
     /// A stored row is not what this version writes.
     #[error("stored {0} cannot be read")]
     Corrupt(&'static str),
-    /// The database was written by a later version.
+    /// The database was written by a later version, and this one cannot go on with it.
     #[error("schema {0} is newer than this version's {SCHEMA_VERSION}")]
     Newer(i64),
+}
+
+impl StorageError {
+    /// What those are told whom it stopped.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Newer(_) => Refusal::new(
+                Code::SchemaNewer,
+                "this room was last served by a later version, and waits for it",
+            ),
+            Self::Sqlite(_) | Self::Corrupt(_) => Refusal::internal(),
+        }
+    }
 }
 
 /// One row of an answer.
@@ -192,8 +212,29 @@ pub fn optional_text(text: Option<&str>) -> Value {
 /// The version that this code reads and writes.
 pub const SCHEMA_VERSION: i64 = 4;
 
-/// `MIGRATIONS[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
-const MIGRATIONS: &[&[&str]] = &[V1, V2, V3, V4];
+/// The oldest version whose code may go on with what this one leaves behind: after a rollback it meets
+/// it. The previous one, unless the last migration was no mere addition.
+///
+/// To keep it so a migration only adds: a table, a column that is `NULL` or has a default. The previous
+/// version leaves alone what it does not know, inserts rows without it, and ignores a field of stored JSON
+/// that it does not know, but loses it where it writes that JSON anew. It cannot read a word that is new
+/// (a parcel, a status): those are written one version after they are first read. What is no longer
+/// needed is dropped one version after it was last used.
+pub const READABLE_BY: i64 = 4;
+
+/// What a version of the code knows of the schema.
+struct Schema {
+    version: i64,
+    readable_by: i64,
+    /// `[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
+    migrations: &'static [&'static [&'static str]],
+}
+
+const CURRENT: Schema = Schema {
+    version: SCHEMA_VERSION,
+    readable_by: READABLE_BY,
+    migrations: &[V1, V2, V3, V4],
+};
 
 const V1: &[&str] = &[
     // A publication. `args` is a JSON array, `sender` the JSON of a user id.
@@ -327,34 +368,53 @@ const V4: &[&str] = &[
 ];
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
-/// when the room is new.
+/// when the room is new. One that a later version left behind stays as it is, and is refused where that
+/// version says that this one cannot read it.
 pub fn migrate(sql: &dyn Sql, room: &RoomName, fresh_epoch: &str) -> Result<String, StorageError> {
-    sql.run(
-        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-        &[],
-    )?;
-    let found = match meta(sql, "schema")? {
-        Some(version) => version
-            .parse()
-            .map_err(|_| StorageError::Corrupt("schema version"))?,
-        None => 0,
-    };
-    if found > SCHEMA_VERSION {
-        return Err(StorageError::Newer(found));
-    }
-    if found < SCHEMA_VERSION {
-        let done = usize::try_from(found).map_err(|_| StorageError::Corrupt("schema version"))?;
-        for statement in MIGRATIONS.iter().skip(done).copied().flatten() {
-            sql.run(statement, &[])?;
+    CURRENT.migrate(sql, room, fresh_epoch)
+}
+
+impl Schema {
+    fn migrate(
+        &self,
+        sql: &dyn Sql,
+        room: &RoomName,
+        fresh_epoch: &str,
+    ) -> Result<String, StorageError> {
+        sql.run(
+            "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+            &[],
+        )?;
+        let found = version(sql, "schema")?.unwrap_or_default();
+        if found > self.version && version(sql, "readable_by")?.unwrap_or(found) > self.version {
+            return Err(StorageError::Newer(found));
         }
-        set_meta(sql, "schema", &SCHEMA_VERSION.to_string())?;
+        if found < self.version {
+            let done =
+                usize::try_from(found).map_err(|_| StorageError::Corrupt("schema version"))?;
+            for statement in self.migrations.iter().skip(done).copied().flatten() {
+                sql.run(statement, &[])?;
+            }
+            set_meta(sql, "schema", &self.version.to_string())?;
+            if self.readable_by < self.version {
+                set_meta(sql, "readable_by", &self.readable_by.to_string())?;
+            }
+        }
+        if let Some(epoch) = meta(sql, "epoch")? {
+            return Ok(epoch);
+        }
+        set_meta(sql, "epoch", fresh_epoch)?;
+        set_meta(sql, "room", room.as_str())?;
+        Ok(fresh_epoch.to_owned())
     }
-    if let Some(epoch) = meta(sql, "epoch")? {
-        return Ok(epoch);
-    }
-    set_meta(sql, "epoch", fresh_epoch)?;
-    set_meta(sql, "room", room.as_str())?;
-    Ok(fresh_epoch.to_owned())
+}
+
+fn version(sql: &dyn Sql, key: &str) -> Result<Option<i64>, StorageError> {
+    let parse = |version: String| {
+        let version = version.parse();
+        version.map_err(|_| StorageError::Corrupt("schema version"))
+    };
+    meta(sql, key)?.map(parse).transpose()
 }
 
 /// Whether the room has ever been used: a database without tables is none.

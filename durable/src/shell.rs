@@ -10,7 +10,7 @@ use std::{
 use dialtone_core::{
     error::Refusal,
     hub::{Attachment, ConnectionId},
-    names::{RoomName, Timestamp},
+    names::{NameError, RoomName, Timestamp},
     object::{self, Input, Object, Output, Polled, RequestId, answer_without_room},
     storage::StorageError,
     wire::{Connect, EngineRequest, Request as RoomRequest},
@@ -170,7 +170,7 @@ impl Shell {
         }
     }
 
-    /// One turn: all that waits. False if any of it failed.
+    /// One turn: all that waits. False if any of it failed, and nobody could be told.
     pub(crate) fn turn(self: &Rc<Self>) -> bool {
         // What its outputs push has a turn of its own, after this one.
         self.is_turning.set(true);
@@ -184,62 +184,94 @@ impl Shell {
     /// The machine in one transaction, then its outputs in order. What storage cannot take is tried
     /// one by one: one bad input must not take the others with it.
     fn turn_on(self: &Rc<Self>, inputs: &[Input]) -> bool {
+        if inputs.len() > 1 && inputs.iter().any(Input::is_alone) {
+            return self.turn_on_each(inputs);
+        }
         match (self.transact(inputs), inputs) {
             (Ok(outputs), _) => {
                 self.carry_out(outputs);
                 true
             }
-            (Err(()), [one]) => {
-                self.carry_out(one.undone().into_iter().collect());
-                false
+            (Err(refusal), [one]) => {
+                let undone = one.undone(now(), &refusal);
+                let is_answered = undone.is_some();
+                self.carry_out(undone.into_iter().collect());
+                is_answered
             }
-            (Err(()), many) => {
-                let alone = many
-                    .iter()
-                    .map(|one| self.turn_on(std::slice::from_ref(one)));
-                alone.filter(|ok| !ok).count() == 0
-            }
+            (Err(_), many) => self.turn_on_each(many),
         }
+    }
+
+    fn turn_on_each(self: &Rc<Self>, inputs: &[Input]) -> bool {
+        let alone = inputs.iter();
+        let alone = alone.map(|one| self.turn_on(std::slice::from_ref(one)));
+        alone.filter(|ok| !ok).count() == 0
     }
 
     /// A turn's transaction. One that fails is rolled back whole; the machine's memory is ahead of
     /// storage then, so it goes too, and is built anew by the next turn.
-    fn transact(&self, inputs: &[Input]) -> Result<Vec<Output>, ()> {
+    fn transact(&self, inputs: &[Input]) -> Result<Vec<Output>, Refusal> {
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
         let storage = self.context.storage();
         let sql = ObjectSql(storage.sql());
-        let now = now();
         let mut outputs = Vec::new();
-        let mut body = || {
-            let mut machine = self.machine.borrow_mut();
-            if machine.is_none() {
-                let answers = answer_without_room(&sql, inputs).map_err(|error| thrown(&error))?;
-                if let Some(answers) = answers {
-                    outputs = answers;
-                    return Ok(JsValue::UNDEFINED);
-                }
+        let mut refusal = Refusal::internal();
+        let mut body = || match self.turn_in(&sql, now(), inputs) {
+            Ok(done) => {
+                outputs = done;
+                Ok(JsValue::UNDEFINED)
             }
-            let machine = match machine.as_mut() {
-                Some(machine) => machine,
-                None => machine.insert(self.wake(&sql, now)?),
-            };
-            outputs = machine
-                .turn(&sql, now, inputs)
-                .map_err(|error| thrown(&error))?;
-            metrics::turn(machine.take_stats());
-            Ok(JsValue::UNDEFINED)
+            Err(failure) => {
+                refusal = failure.refusal;
+                Err(JsValue::from_str(&failure.log))
+            }
         };
-        storage
-            .transaction_sync(&mut body)
-            .map(|_| ())
-            .map_err(|error| {
+        match storage.transaction_sync(&mut body) {
+            Ok(_) => Ok(outputs),
+            Err(error) => {
                 metrics::storage_error();
-                let fields = json!({"error": describe(&error), "inputs": inputs.len()});
+                let fields = json!({
+                    "error": describe(&error),
+                    "code": refusal.code,
+                    "inputs": inputs.len()
+                });
                 logging::error("turn_failed", fields);
                 *self.machine.borrow_mut() = None;
-            })?;
+                Err(refusal)
+            }
+        }
+    }
+
+    fn turn_in(
+        &self,
+        sql: &ObjectSql,
+        now: Timestamp,
+        inputs: &[Input],
+    ) -> Result<Vec<Output>, Failure> {
+        let mut machine = self.machine.borrow_mut();
+        if let [restore] = inputs
+            && restore.is_alone()
+        {
+            let environment = environment(&self.env)?;
+            let restored = object::restore(sql, &environment, &self.name()?, now, restore)?;
+            if restored.is_taken {
+                *machine = None;
+            }
+            return Ok(restored.outputs);
+        }
+        if machine.is_none()
+            && let Some(answers) = answer_without_room(sql, now, inputs)?
+        {
+            return Ok(answers);
+        }
+        let machine = match machine.as_mut() {
+            Some(machine) => machine,
+            None => machine.insert(self.wake(sql, now)?),
+        };
+        let outputs = machine.turn(sql, now, inputs)?;
+        metrics::turn(machine.take_stats());
         Ok(outputs)
     }
 
@@ -267,9 +299,8 @@ impl Shell {
         }
     }
 
-    fn name(&self) -> Result<RoomName, JsValue> {
-        let name = self.context.id().name().unwrap_or_default();
-        RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))
+    fn name(&self) -> Result<RoomName, NameError> {
+        RoomName::parse(&self.context.id().name().unwrap_or_default())
     }
 
     /// Finds the sockets of an object that wakes, and reads their attachments.
@@ -280,13 +311,11 @@ impl Shell {
     }
 
     /// Builds the machine from storage and the sockets' attachments.
-    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> Result<Object, JsValue> {
-        let name = self.name()?;
-        let environment =
-            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> Result<Object, Failure> {
+        let (name, environment) = (self.name()?, environment(&self.env)?);
         let restored = self.restored.take();
         let (attachments, last) = restored.unwrap_or_else(|| self.find_sockets());
-        Object::open(
+        Ok(Object::open(
             sql,
             environment,
             name,
@@ -294,16 +323,44 @@ impl Shell {
             now,
             attachments,
             last,
-        )
-        .map_err(|error| thrown(&error))
+        )?)
+    }
+}
+
+/// What stopped a turn: what is logged of it, and what those are told who wait for it.
+struct Failure {
+    log: String,
+    refusal: Refusal,
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self {
+            log: error.to_string(),
+            refusal: error.refusal(),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            log: refusal.message.clone(),
+            refusal,
+        }
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        Self {
+            log: error.to_string(),
+            refusal: Refusal::internal(),
+        }
     }
 }
 
 /// Now.
 pub(crate) fn now() -> Timestamp {
     Timestamp(Date::now().as_millis())
-}
-
-fn thrown(error: &StorageError) -> JsValue {
-    JsValue::from_str(&error.to_string())
 }

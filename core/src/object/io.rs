@@ -2,12 +2,14 @@
 
 use std::rc::Rc;
 
+use super::backup::is_being_restored;
 use crate::{
     auth::{Claims, TokenError, Unverified},
     engine_io,
-    error::Refusal,
+    error::{Code, Refusal},
     event_webhook::Post,
     hub::{Attachment, ConnectionId, DisconnectReason, Flush, RequestId, plain},
+    limits::SCHEMA_NEWER_RETRY_MS,
     names::{RoomName, Timestamp},
     namespaces,
     room::{Delivery, Job},
@@ -267,6 +269,9 @@ impl Input {
                     Request::Status { .. } => Ok("{}".to_owned()),
                     Request::Lines => Ok(r#"{"lines":[]}"#.to_owned()),
                     Request::Unread => Ok(r#"{"unread":0}"#.to_owned()),
+                    Request::Backup { .. } => {
+                        Err(Refusal::not_found("nobody has used this room yet"))
+                    }
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
                     Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
                     Request::Recover(_) => Ok(Recovered::Gone.to_json()),
@@ -281,21 +286,25 @@ impl Input {
         })
     }
 
-    /// What its sender is told when storage failed it: nothing of it has happened.
-    pub fn undone(&self) -> Option<Output> {
-        let refusal = Refusal::internal();
+    /// What its sender is told whom this has stopped: nothing of it has happened.
+    pub fn undone(&self, now: Timestamp, refusal: &Refusal) -> Option<Output> {
         match self {
             Self::Open { request, .. }
             | Self::Request { request, .. }
             | Self::Engine { request, .. } => Some(Output::Reply {
                 request: *request,
-                answer: Err(refusal),
+                answer: Err(refusal.clone()),
+            }),
+            // The version that can ring it is to find it.
+            Self::Alarm { .. } if refusal.code == Code::SchemaNewer => Some(Output::Wake {
+                timer: None,
+                alarm: Some(now.plus(SCHEMA_NEWER_RETRY_MS)),
             }),
             Self::Text { connection, text } => {
                 let id = plain::decode(text).id;
                 Some(Output::Send(Flush {
                     connections: vec![*connection],
-                    frames: vec![plain::error(id.as_deref(), &refusal).into()],
+                    frames: vec![plain::error(id.as_deref(), refusal).into()],
                 }))
             }
             _ => None,
@@ -303,11 +312,18 @@ impl Input {
     }
 }
 
-/// The answers to these inputs if the room does not exist and none of them is a reason to make it.
+/// The answers to these inputs if the room does not exist and none of them is a reason to make it, or if it is
+/// being restored.
 pub fn answer_without_room(
     sql: &dyn Sql,
+    now: Timestamp,
     inputs: &[Input],
 ) -> Result<Option<Vec<Output>>, StorageError> {
+    if storage::backup::is_restoring(sql)? {
+        let refusal = is_being_restored();
+        let undone = inputs.iter().filter_map(|input| input.undone(now, &refusal));
+        return Ok(Some(undone.collect()));
+    }
     let refused: Option<Vec<Output>> = inputs.iter().map(Input::refused_by_nobody).collect();
     match refused {
         Some(outputs) if !storage::exists(sql)? => Ok(Some(outputs)),

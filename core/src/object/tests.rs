@@ -921,7 +921,7 @@ fn a_room_that_strangers_ask_for_is_not_made_for_them() {
         ),
         (vec![Input::Alarm { heard: vec![] }], false),
     ] {
-        let answers = answer_without_room(&disk, &inputs).unwrap();
+        let answers = answer_without_room(&disk, T0, &inputs).unwrap();
         assert_eq!(
             answers.as_ref().map(Vec::len),
             answered.then_some(inputs.len()),
@@ -941,7 +941,7 @@ fn a_room_that_strangers_ask_for_is_not_made_for_them() {
     assert!(!crate::storage::exists(&disk).unwrap());
     crate::storage::migrate(&disk, &RoomName::parse("demo:1").unwrap(), "e").unwrap();
     assert!(
-        answer_without_room(&disk, &[open(stranger())])
+        answer_without_room(&disk, T0, &[open(stranger())])
             .unwrap()
             .is_none()
     );
@@ -1010,7 +1010,7 @@ fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
         connection,
         text: text.to_owned(),
     })
-    .undone()
+    .undone(T0, &Refusal::internal())
     {
         Some(Output::Send(flush)) => {
             serde_json::from_str::<Json>(&as_text(&flush.frames[0])).unwrap()
@@ -1024,13 +1024,14 @@ fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
         body: Box::new(Request::Members),
     };
     assert!(matches!(
-        request.undone(),
+        request.undone(T0, &Refusal::internal()),
         Some(Output::Reply {
             request: RequestId(3),
             answer: Err(_)
         })
     ));
-    assert!(Input::Closed { connection }.undone().is_none());
+    let closed = Input::Closed { connection };
+    assert!(closed.undone(T0, &Refusal::internal()).is_none());
 }
 
 impl Shell {

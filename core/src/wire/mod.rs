@@ -6,7 +6,8 @@ mod link;
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 pub use lines::{Lines, Queued, Recorded, SendMessage, Standing, Unread, WhichMedia};
 pub use link::{
@@ -16,6 +17,7 @@ pub use link::{
 
 use crate::{
     auth::Claims,
+    error::{Code, Refusal},
     event::Args,
     names::{Epoch, Offset, RoomName, StreamPosition, UserId},
     twilio::{outbound::Outgoing, status::Report},
@@ -102,6 +104,13 @@ pub struct EngineRequest {
     /// What matters at the handshake.
     #[serde(default)]
     pub door: Door,
+}
+
+/// Reads what another object, or the Worker, sent. While a new version is rolled out they are of two
+/// versions: what is not known of it is ignored, and who asks what cannot be understood asks again later.
+pub fn read<T: DeserializeOwned>(json: &str) -> Result<T, Refusal> {
+    let message = "this room is served by another version for the moment";
+    serde_json::from_str(json).map_err(|_| Refusal::new(Code::Unavailable, message))
 }
 
 /// As a header's value: JSON in ASCII alone, for headers carry no other bytes safely.
@@ -354,6 +363,17 @@ pub enum Request {
         /// Whom; everyone if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
+    },
+    /// `GET /rooms/{room}/backup`.
+    Backup {
+        /// Where the page before ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    },
+    /// `PUT /rooms/{room}/backup`.
+    Restore {
+        /// The JSON of a [`Restore`](crate::storage::backup::Restore).
+        page: Box<RawValue>,
     },
     /// A lobby's turn, for this room.
     Link {
