@@ -494,7 +494,7 @@ mod tests {
         let (sql, room) = (Memory::new(), RoomName::parse("chat:42").unwrap());
         let run = |statement: &str| sql.run(statement, &[]).unwrap();
         run("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
-        for statement in MIGRATIONS.iter().take(2).copied().flatten() {
+        for statement in CURRENT.migrations.iter().take(2).copied().flatten() {
             run(statement);
         }
         set_meta(&sql, "schema", "2").unwrap();
@@ -522,6 +522,67 @@ mod tests {
 
     #[test]
     fn every_version_has_its_migration() {
-        assert_eq!(i64::try_from(MIGRATIONS.len()).unwrap(), SCHEMA_VERSION);
+        assert_eq!(
+            i64::try_from(CURRENT.migrations.len()).unwrap(),
+            SCHEMA_VERSION
+        );
+        assert!((1..=SCHEMA_VERSION).contains(&READABLE_BY));
+    }
+
+    /// All there is, as SQL.
+    fn dump(sql: &Memory) -> Vec<(String, Vec<Row>)> {
+        let tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let tables = sql.run(tables, &[]).unwrap().into_iter();
+        let rows = |row: Row| {
+            let name = row.text(0, "name").unwrap();
+            let rows = sql.run(&format!("SELECT * FROM {name}"), &[]).unwrap();
+            (row.text(1, "sql").unwrap().to_owned(), rows)
+        };
+        tables.map(rows).collect()
+    }
+
+    #[test]
+    fn a_later_schema_is_gone_on_with_or_left_as_it_is_as_it_says_itself() {
+        let room = RoomName::parse("chat:42").unwrap();
+        let version = SCHEMA_VERSION + 1;
+        let tomorrow = |readable_by| Schema {
+            version,
+            readable_by,
+            migrations: &[
+                V1,
+                V2,
+                V3,
+                V4,
+                &[
+                    "CREATE TABLE later (a TEXT)",
+                    "ALTER TABLE log ADD COLUMN later TEXT DEFAULT 'x'",
+                ],
+            ],
+        };
+        // After a rollback this version goes on, and the later one after it.
+        let sql = Memory::new();
+        migrate(&sql, &room, "e").unwrap();
+        tomorrow(SCHEMA_VERSION).migrate(&sql, &room, "f").unwrap();
+        let before = dump(&sql);
+        assert_eq!(migrate(&sql, &room, "g").unwrap(), "e");
+        assert_eq!(dump(&sql), before, "its schema is not touched");
+        assert_eq!(
+            tomorrow(SCHEMA_VERSION).migrate(&sql, &room, "h").unwrap(),
+            "e"
+        );
+        assert_eq!(dump(&sql), before, "it migrates once");
+        // What is no addition this version cannot go on with, a room that is new among it.
+        for is_new in [false, true] {
+            let sql = Memory::new();
+            if !is_new {
+                migrate(&sql, &room, "e").unwrap();
+            }
+            tomorrow(version).migrate(&sql, &room, "f").unwrap();
+            let before = dump(&sql);
+            let newer = migrate(&sql, &room, "g").unwrap_err();
+            assert_eq!(newer, StorageError::Newer(version));
+            assert_eq!(newer.refusal().code, Code::SchemaNewer);
+            assert_eq!(dump(&sql), before);
+        }
     }
 }

@@ -360,3 +360,29 @@ fn send_nothing_twice(sql: &dyn Sql, at: Timestamp) -> Result<(), StorageError> 
     )
     .map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::memory::Memory, *};
+
+    #[test]
+    fn every_table_is_backed_up_whole_or_is_of_this_server_s_connections() {
+        let sql = Memory::new();
+        migrate(&sql, &RoomName::parse("chat:42").unwrap(), "e").unwrap();
+        let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
+        for row in sql.run(tables, &[]).unwrap() {
+            let name = row.text(0, "name").unwrap();
+            let columns = format!("SELECT name FROM pragma_table_info('{name}') ORDER BY cid");
+            let columns = sql.run(&columns, &[]).unwrap();
+            let columns: Vec<&str> = columns.iter().map(|c| c.text(0, "name").unwrap()).collect();
+            match TABLES.iter().find(|(table, ..)| *table == name) {
+                Some((.., kept)) => assert_eq!(columns, *kept, "{name}"),
+                None => assert!(
+                    ["meta", "journal", "reached"].contains(&name)
+                        || CONNECTED.contains(&name),
+                    "{name}"
+                ),
+            }
+        }
+    }
+}
