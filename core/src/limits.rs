@@ -255,11 +255,10 @@ pub const ASK_AFTER_MS: [u64; 7] = [
 ];
 /// A client that says `message_sent` without an id means a message that it sent over HTTP within this.
 pub const ANNOUNCE_MS: u64 = 60_000;
-/// A page of a backup ends with the first rows that make it larger than this, in bytes: with one row of
-/// 2 MB, JSON's escapes, and the copies on the way, it stays under a quarter of the isolate's 128 MB.
+/// A page of a backup ends with the first ten rows that make it larger than this, in bytes: with ten of 1 MB,
+/// which JSON's escapes double, it stays well under the isolate's 128 MB.
 pub const MAX_BACKUP_PAGE_BYTES: usize = 1_000_000;
-/// The body of a page that is restored: JSON's escapes at most double what a page has, and more rows than
-/// one come after it was full.
+/// The body of a page that is restored: 1 MB, and one row, of 2 MB, which JSON's escapes double.
 pub const MAX_RESTORE_BYTES: usize = 8_000_000;
 /// An object whose state is a later version's looks again so long after its alarm: it may have been served
 /// by that version meanwhile.

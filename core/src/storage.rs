@@ -8,7 +8,7 @@ pub mod backup;
 
 use std::cell::Cell;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::{Code, Refusal},
@@ -17,8 +17,7 @@ use crate::{
 };
 
 /// A value that goes into or comes out of a statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// `NULL`.
     Null,
@@ -26,6 +25,28 @@ pub enum Value {
     Integer(i64),
     /// Text.
     Text(String),
+}
+
+impl Value {
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Integer(integer) => integer.to_string(),
+            Self::Text(text) => serde_json::to_string(text).unwrap_or_default(),
+        }
+    }
+
+    /// From JSON, if it is one of these.
+    pub fn from_json(json: &str) -> Option<Self> {
+        if json == "null" {
+            Some(Self::Null)
+        } else if json.starts_with('"') {
+            serde_json::from_str(json).ok().map(Self::Text)
+        } else {
+            json.parse().ok().map(Self::Integer)
+        }
+    }
 }
 
 /// What went wrong in storage. Logged, never shown.

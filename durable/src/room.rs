@@ -153,7 +153,9 @@ pub fn problem(refusal: &Refusal) -> Result<Response> {
     match refusal.code.status() {
         401 => headers.set("www-authenticate", "Bearer")?,
         429 => headers.set("retry-after", "1")?,
-        _ if matches!(refusal.code, Code::Unavailable | Code::SchemaNewer) => headers.set("retry-after", "5")?,
+        _ if matches!(refusal.code, Code::Unavailable | Code::SchemaNewer) => {
+            headers.set("retry-after", "5")?
+        }
         _ => {}
     }
     Ok(response)

@@ -156,8 +156,8 @@ pub async fn restore(request: Request, caller: &Caller<'_>, room: &str) -> Resul
     caller.must_be_service()?;
     let room = room_from_client(room)?;
     let body = json_body(request, MAX_RESTORE_BYTES).await?;
-    let page = RawValue::from_string(body)
-        .map_err(|_| Refusal::bad_request("the body is not JSON"))?;
+    let page =
+        RawValue::from_string(body).map_err(|_| Refusal::bad_request("the body is not JSON"))?;
     ask(caller, &room, RoomRequest::Restore { page }).await
 }
 

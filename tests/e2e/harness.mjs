@@ -48,13 +48,14 @@ export function persistDir() {
  * `npm run serve:conformance`, which builds first. `publicDir` is served in place of public/.
  * Stopped when `t` is over. `server.kill9()` kills it as a crash would; `server.logs` is what it logged.
  */
-export async function serve(t, { vars = {}, persist, port, publicDir, conformance = false } = {}) {
+export async function serve(t, { vars = {}, varsFile, persist, port, publicDir, conformance = false } = {}) {
   port ??= await freePort();
   const all = conformance ? vars : { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
   const tool = conformance ? "serve-conformance.mjs" : "serve.mjs";
   const args = [path.join(ROOT, "tests/tools", tool), "--port", String(port)];
   if (persist) args.push("--persist", persist);
   if (publicDir) args.push("--public", publicDir);
+  if (varsFile) args.push("--vars-file", varsFile);
   for (const [name, value] of Object.entries(all)) if (value !== undefined) args.push("--var", `${name}=${value}`);
   const child = spawn(node22(), args, { stdio: ["ignore", "pipe", "pipe"] });
   const logs = [];

@@ -1,11 +1,12 @@
 // `npm test`: everything that CI checks, in the order in which it is quickest to hear of a mistake.
 //
-//   npm test [-- --only lint|core|build|e2e[,…]]
+//   npm test [-- --only lint|audit|core|build|e2e[,…]]
 
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { advisories, cargoDeny, npmAudit } from "./audit.mjs";
 import { build } from "./build.mjs";
 import { findChromium } from "./chromium.mjs";
 import { setup } from "./setup.mjs";
@@ -23,6 +24,9 @@ const STEPS = [
     name: "rustdoc",
     body: () => run("cargo", ["doc", "--no-deps", "--workspace"], { env: toolEnv({ RUSTDOCFLAGS: "-D warnings" }) }),
   },
+  { group: "audit", name: "cargo deny: licences, bans, sources", body: cargoDeny },
+  { group: "audit", name: "cargo deny: advisories", body: advisories },
+  { group: "audit", name: "npm audit", body: npmAudit },
   { group: "core", name: "cargo test", body: () => run("cargo", ["test", "--workspace"]) },
   { group: "build", also: "e2e", name: "build", body: () => build() },
   { group: "build", name: "wrangler deploy --dry-run", body: deployDryRun },
@@ -53,12 +57,12 @@ async function endToEnd() {
 
 main(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { only: { type: "string" } } });
-  const groups = ["lint", "core", "build", "e2e"];
+  const groups = ["lint", "audit", "core", "build", "e2e"];
   const only = values.only?.split(",") ?? groups;
   const unknown = only.find((group) => !groups.includes(group));
   if (unknown !== undefined) throw new Complaint(`--only is one of ${groups.join(", ")}, not ${unknown}`);
 
-  await setup({ e2e: only.includes("e2e") });
+  await setup({ e2e: only.includes("e2e"), audit: only.includes("audit") });
   for (const { group, also, name, body } of STEPS) {
     if (!only.includes(group) && !only.includes(also)) continue;
     console.log(`\n── ${name} ──`);

@@ -13,6 +13,9 @@ export const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 /** worker-build checks that this matches the `worker` crate in Cargo.lock (same minor). */
 export const WORKER_BUILD_VERSION = "0.8.7";
 
+/** It judges the licences, sources and versions of our crates (deny.toml). */
+export const CARGO_DENY_VERSION = "0.20.2";
+
 const NODE_MODULES = join(ROOT, "node_modules");
 
 /** An error whose message says all there is to say; `main` prints it without a stack. */
@@ -37,6 +40,7 @@ export function lockedVersion(crate) {
 export const cargoTools = {
   workerBuild: () => cargoTool("worker-build", WORKER_BUILD_VERSION, "worker-build"),
   wasmBindgen: () => cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bindgen"), "wasm-bindgen"),
+  cargoDeny: () => cargoTool("cargo-deny", CARGO_DENY_VERSION, "cargo-deny"),
 };
 
 function cargoTool(crate, version, command) {
@@ -107,10 +111,14 @@ export function run(command, args, { allowFailure = false, onSpawn, ...options }
   });
 }
 
-/** The development values, as wrangler reads them: `NAME="value"` lines. Empty where the file is not there. */
+/** The development values, as wrangler reads them. Empty where the file is not there. */
 export function readDevVars() {
   const file = join(ROOT, ".dev.vars");
-  if (!existsSync(file)) return {};
+  return existsSync(file) ? readVars(file) : {};
+}
+
+/** The `NAME="value"` lines of a file; the quotes may be missing. */
+export function readVars(file) {
   const vars = {};
   for (const line of readFileSync(file, "utf8").split(/\r?\n/)) {
     const [, name, value] = line.match(/^\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/) ?? [];

@@ -2,10 +2,12 @@
 //! asks it is told to come again.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{Decided, Environment, Input, Object, Output, requests::to_json};
 use crate::{
     error::{Code, Refusal},
+    event::raw,
     names::{Epoch, Offset, RoomName, Timestamp},
     room::Room,
     storage::{
@@ -22,8 +24,9 @@ struct Backup<'a> {
     offset: Offset,
     schema: i64,
     at: Timestamp,
-    #[serde(flatten)]
-    page: Page,
+    rows: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
 }
 
 impl Object {
@@ -38,14 +41,15 @@ impl Object {
         // Nothing but turns changes anything, and another machine has begun at another time.
         let state = format!("{}-{}", self.opened_at.0, self.turns);
         let page = backup::page(sql, cursor, &state)?;
-        Ok(page.map(|page| {
+        Ok(page.map(|Page { rows, cursor }| {
             to_json(&Backup {
                 room: self.room.name.as_str(),
                 epoch: self.room.epoch.as_str(),
                 offset: self.room.head(),
                 schema: SCHEMA_VERSION,
                 at: now,
-                page,
+                rows: raw(rows),
+                cursor,
             })
         }))
     }
@@ -80,9 +84,9 @@ pub fn restore(
     if let Input::Request { request, body } = input
         && let Request::Restore { page } = &**body
     {
-        let answer = match serde_json::from_str::<Restore>(page.get()) {
+        let answer = match Restore::parse(page) {
             Ok(page) => backup::restore(sql, name, &page)?.map(|()| page),
-            Err(error) => Err(Refusal::invalid(format!("this is no page of a backup: {error}"))),
+            Err(refusal) => Err(refusal),
         };
         is_taken = answer.is_ok();
         if answer.as_ref().is_ok_and(|page| page.last) {
@@ -113,5 +117,8 @@ impl Input {
 
 /// What everyone is told whose room is being restored.
 pub(super) fn is_being_restored() -> Refusal {
-    Refusal::new(Code::Unavailable, "this room is being restored from a backup")
+    Refusal::new(
+        Code::Unavailable,
+        "this room is being restored from a backup",
+    )
 }

@@ -321,7 +321,9 @@ pub fn answer_without_room(
 ) -> Result<Option<Vec<Output>>, StorageError> {
     if storage::backup::is_restoring(sql)? {
         let refusal = is_being_restored();
-        let undone = inputs.iter().filter_map(|input| input.undone(now, &refusal));
+        let undone = inputs
+            .iter()
+            .filter_map(|input| input.undone(now, &refusal));
         return Ok(Some(undone.collect()));
     }
     let refused: Option<Vec<Output>> = inputs.iter().map(Input::refused_by_nobody).collect();

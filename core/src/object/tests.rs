@@ -23,11 +23,13 @@ use crate::{
 };
 
 mod backend;
+mod backup;
 mod beat;
 mod lines;
 mod simulation;
 mod socket_io;
 mod tokens;
+mod versions;
 mod world;
 
 /// SQLite that fails the n-th statement from now, if told to.

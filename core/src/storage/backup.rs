@@ -7,16 +7,17 @@
 //!
 //! While a room is restored it is nobody's: [`is_restoring`] is asked before it wakes.
 
-use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
-    READABLE_BY, Row, SCHEMA_VERSION, Sql, StorageError, Value, exists, forget_meta, insert_all,
-    meta, migrate, set_meta, text, unsigned,
+    READABLE_BY, SCHEMA_VERSION, Sql, StorageError, Value, exists, forget_meta, insert_all, meta,
+    migrate, set_meta, text, unsigned,
 };
 use crate::{
     error::{Code, Refusal},
+    fields::Fields,
     limits::MAX_BACKUP_PAGE_BYTES,
-    names::{Epoch, RoomName, Timestamp},
+    names::{RoomName, Timestamp},
 };
 
 /// A table that is backed up: its name, its order, its columns. A later version appends columns, so that the
@@ -88,7 +89,7 @@ const TABLES: &[Table] = &[
 const CONNECTED: [&str; 4] = ["roster", "links", "sockets", "doors"];
 
 /// Rows read at a time.
-const CHUNK: usize = 50;
+const CHUNK: usize = 10;
 
 /// How far a restore is: the number of the page that is next.
 const RESTORING: &str = "restoring";
@@ -118,16 +119,12 @@ impl Cursor {
     }
 }
 
-/// A row, after its table's name.
-type NamedRow = (String, Vec<Value>);
-
 /// A page.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Its rows.
-    pub rows: Vec<NamedRow>,
+    /// Its rows, a JSON array: each the table's name, then its values.
+    pub rows: String,
     /// Where the next one begins.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
@@ -153,7 +150,7 @@ pub fn page(
         let message = "the room has changed; go on after the last row of its log";
         return Ok(Err(Refusal::new(Code::Conflict, message)));
     }
-    let (mut rows, mut bytes, mut after) = (Vec::new(), 0_usize, cursor.after);
+    let (mut rows, mut after) = (String::from("["), cursor.after);
     for (table, (name, order, columns)) in TABLES.iter().enumerate().skip(cursor.table) {
         let columns = columns.join(", ");
         let is_log = table == 0;
@@ -164,7 +161,7 @@ pub fn page(
         };
         let select = format!("SELECT {columns} FROM {name} {which}");
         loop {
-            if bytes > MAX_BACKUP_PAGE_BYTES {
+            if rows.len() > MAX_BACKUP_PAGE_BYTES {
                 let state = if is_log { "" } else { state }.to_owned();
                 let cursor = Cursor {
                     table,
@@ -172,52 +169,95 @@ pub fn page(
                     state,
                 };
                 let cursor = Some(cursor.text());
+                rows.push(']');
                 return Ok(Ok(Page { rows, cursor }));
             }
             let chunk = sql.run(&select, &[unsigned(after)])?;
-            let count = chunk.len();
-            for row in chunk {
-                bytes = bytes.saturating_add(size(&row));
+            for row in &chunk {
                 after = match is_log {
                     true => row.unsigned(0, "offset")?,
                     false => after.saturating_add(1),
                 };
-                rows.push(((*name).to_owned(), row.0));
+                rows.push_str(if rows.len() > 1 { ",[\"" } else { "[\"" });
+                rows.push_str(name);
+                rows.push('"');
+                for value in &row.0 {
+                    rows.push(',');
+                    rows.push_str(&value.to_json());
+                }
+                rows.push(']');
             }
-            if count < CHUNK {
+            if chunk.len() < CHUNK {
                 break;
             }
         }
         after = 0;
     }
+    rows.push(']');
     Ok(Ok(Page { rows, cursor: None }))
 }
 
-fn size(row: &Row) -> usize {
-    let sizes = row.0.iter().map(|value| match value {
-        Value::Text(text) => text.len(),
-        Value::Null | Value::Integer(_) => 8,
-    });
-    sizes.sum()
-}
-
 /// A page that comes back: `PUT /rooms/{room}/backup`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug)]
 pub struct Restore {
-    /// The version of the schema that its rows have.
-    pub schema: i64,
-    /// The room's life.
-    pub epoch: Epoch,
-    /// When the backup was made.
-    pub at: Timestamp,
+    epoch: String,
+    at: Timestamp,
     /// Its number, from 0.
     pub page: u64,
     /// With this one the room is whole, and open.
-    #[serde(default)]
     pub last: bool,
-    /// Its rows.
-    #[serde(default)]
-    pub rows: Vec<NamedRow>,
+    rows: Vec<Run>,
+}
+
+/// The values of all rows of one table that follow each other.
+type Run = ((&'static str, &'static [&'static str]), Vec<Value>);
+
+impl Restore {
+    /// Reads one: `{schema, epoch, at, page, last?, rows?}`, the first three as a backup has them.
+    pub fn parse(json: &RawValue) -> Result<Self, Refusal> {
+        let fields = Fields::parse(json, "the body")?;
+        let epoch: String = fields.required("epoch", "text")?;
+        if !(1..=64).contains(&epoch.len()) || !epoch.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(fields.wrong("epoch", "1 to 64 letters and digits"));
+        }
+        let schema: i64 = fields.required("schema", "a whole number")?;
+        if !(READABLE_BY..=SCHEMA_VERSION).contains(&schema) {
+            let known = format!("{READABLE_BY} to {SCHEMA_VERSION} for this version");
+            return Err(fields.wrong("schema", &known));
+        }
+        let rows: Option<Vec<Box<RawValue>>> = fields.optional("rows", "a list")?;
+        let mut runs: Vec<Run> = Vec::new();
+        for row in rows.unwrap_or_default() {
+            let Some((columns, values)) = read_row(&row) else {
+                return Err(fields.wrong("rows", "a list of rows that this version knows"));
+            };
+            match runs.last_mut() {
+                Some((last, all)) if *last == columns => all.extend(values),
+                _ => runs.push((columns, values)),
+            }
+        }
+        Ok(Self {
+            epoch,
+            at: Timestamp(fields.required("at", "an instant in milliseconds")?),
+            page: fields.required("page", "a whole number")?,
+            last: fields
+                .optional("last", "true or false")?
+                .unwrap_or_default(),
+            rows: runs,
+        })
+    }
+}
+
+fn read_row(row: &RawValue) -> Option<Run> {
+    let row: Vec<Box<RawValue>> = serde_json::from_str(row.get()).ok()?;
+    let (name, values) = row.split_first()?;
+    let Value::Text(name) = Value::from_json(name.get())? else {
+        return None;
+    };
+    let (table, _, columns) = TABLES.iter().find(|(table, ..)| *table == name)?;
+    let columns = columns.get(..values.len()).filter(|c| !c.is_empty())?;
+    let values = values.iter().map(|value| Value::from_json(value.get()));
+    Some(((*table, columns), values.collect::<Option<_>>()?))
 }
 
 /// Whether the room is being restored, so that nobody else may use it.
@@ -232,17 +272,6 @@ pub fn restore(
     room: &RoomName,
     restore: &Restore,
 ) -> Result<Result<(), Refusal>, StorageError> {
-    if !(READABLE_BY..=SCHEMA_VERSION).contains(&restore.schema) {
-        let message = format!(
-            "`schema` is {}: this version restores {READABLE_BY} to {SCHEMA_VERSION}",
-            restore.schema
-        );
-        return Ok(Err(Refusal::invalid(message)));
-    }
-    let rows = match find_tables(restore) {
-        Ok(rows) => rows,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
     let next: Option<u64> = match exists(sql)?.then(|| meta(sql, RESTORING)).transpose()? {
         Some(Some(next)) => Some(
             next.parse()
@@ -252,7 +281,7 @@ pub fn restore(
     };
     match (next, restore.page) {
         (None, 0) => {
-            migrate(sql, room, restore.epoch.as_str())?;
+            migrate(sql, room, &restore.epoch)?;
             if is_used(sql)? {
                 let message =
                     "only a room that nobody has used, and that nobody is in, is restored";
@@ -268,11 +297,11 @@ pub fn restore(
         (Some(next), page) if page.saturating_add(1) == next && !restore.last => return Ok(Ok(())),
         _ => return Ok(Err(begin_again("this is not the `page` that comes next"))),
     }
-    for ((table, columns), values) in rows {
+    for ((table, columns), values) in &restore.rows {
         let insert = format!("INSERT INTO {table} ({}) VALUES ", columns.join(", "));
-        insert_all(sql, (&insert, columns.len()), &values)?;
+        insert_all(sql, (&insert, columns.len()), values)?;
     }
-    set_meta(sql, "epoch", restore.epoch.as_str())?;
+    set_meta(sql, "epoch", &restore.epoch)?;
     let next = restore.page.saturating_add(1);
     set_meta(sql, RESTORING, &next.to_string())?;
     if restore.last && !is_whole(sql)? {
@@ -287,33 +316,6 @@ pub fn restore(
 
 fn begin_again(why: &str) -> Refusal {
     Refusal::new(Code::Conflict, format!("{why}; begin again with page 0"))
-}
-
-/// The values of all rows of one table that follow each other.
-type Run<'a> = ((&'static str, &'static [&'static str]), Vec<Value>);
-
-fn find_tables(restore: &Restore) -> Result<Vec<Run<'_>>, Refusal> {
-    let epoch = restore.epoch.as_str();
-    if !(1..=64).contains(&epoch.len()) || !epoch.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(Refusal::invalid("`epoch` is not one"));
-    }
-    let mut runs: Vec<Run<'_>> = Vec::new();
-    for (name, values) in &restore.rows {
-        let table = TABLES.iter().find(|(table, ..)| table == name);
-        let columns = table.and_then(|(table, _, columns)| {
-            let columns = columns.get(..values.len()).filter(|c| !c.is_empty())?;
-            Some((*table, columns))
-        });
-        let Some(columns) = columns else {
-            let message = format!("`rows` has one that is none of this version's: {name}");
-            return Err(Refusal::invalid(message));
-        };
-        match runs.last_mut() {
-            Some((last, all)) if *last == columns => all.extend(values.iter().cloned()),
-            _ => runs.push((columns, values.clone())),
-        }
-    }
-    Ok(runs)
 }
 
 fn is_used(sql: &dyn Sql) -> Result<bool, StorageError> {
@@ -331,7 +333,10 @@ fn is_used(sql: &dyn Sql) -> Result<bool, StorageError> {
 
 /// A log has no gaps.
 fn is_whole(sql: &dyn Sql) -> Result<bool, StorageError> {
-    let rows = sql.run("SELECT MAX(offset) - MIN(offset) + 1 - COUNT(*) FROM log", &[])?;
+    let rows = sql.run(
+        "SELECT MAX(offset) - MIN(offset) + 1 - COUNT(*) FROM log",
+        &[],
+    )?;
     Ok(match rows.first().map(|row| row.0.as_slice()) {
         Some([Value::Integer(missing)]) => *missing == 0,
         _ => true,
@@ -378,8 +383,7 @@ mod tests {
             match TABLES.iter().find(|(table, ..)| *table == name) {
                 Some((.., kept)) => assert_eq!(columns, *kept, "{name}"),
                 None => assert!(
-                    ["meta", "journal", "reached"].contains(&name)
-                        || CONNECTED.contains(&name),
+                    ["meta", "journal", "reached"].contains(&name) || CONNECTED.contains(&name),
                     "{name}"
                 ),
             }

@@ -117,7 +117,10 @@ impl World {
             _ => {
                 let is_alarm = matches!(inputs[0], Input::Alarm { .. });
                 // A failed timer's turn is not tried again by anyone: the next input wakes the object.
-                let undone = inputs[0].undone(now, &Refusal::internal()).into_iter().collect();
+                let undone = inputs[0]
+                    .undone(now, &Refusal::internal())
+                    .into_iter()
+                    .collect();
                 self.carry_out(object, undone);
                 if is_alarm {
                     self.set_alarm(object, now.plus(2_000));
