@@ -448,6 +448,8 @@ impl Membership {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
     use crate::{names::Timestamp, twilio::status::Status};
 
@@ -617,5 +619,80 @@ mod tests {
         let header = to_header(&named);
         assert!(header.is_ascii() && header.contains(r"Zo\u00eb \ud83d\udc4d"));
         assert_eq!(serde_json::from_str::<Connect>(&header).unwrap(), named);
+    }
+
+    const SAID: &str = include_str!("../../../tests/vectors/wire.json");
+
+    /// The same with a field more in each object of ours; arguments are others'. One that is `tagged` says
+    /// by its one key which of several things it is: there a new one is no field.
+    fn with_more(json: &Json, tagged: bool) -> Json {
+        let items = |items: &Vec<Json>, tagged| {
+            Json::Array(items.iter().map(|item| with_more(item, tagged)).collect())
+        };
+        match json {
+            Json::Object(fields) => {
+                let more = fields.iter().map(|(name, value)| {
+                    let value = match (name.as_str(), value) {
+                        ("args" | "page", value) => value.clone(),
+                        ("ops" | "notices" | "parcels" | "answers", Json::Array(all)) => {
+                            items(all, true)
+                        }
+                        (_, value) => with_more(value, false),
+                    };
+                    (name.clone(), value)
+                });
+                let mut more: serde_json::Map<String, Json> = more.collect();
+                if !tagged {
+                    more.insert("later".to_owned(), serde_json::json!({"x": [1, null]}));
+                }
+                Json::Object(more)
+            }
+            Json::Array(all) if !tagged => items(all, false),
+            other => other.clone(),
+        }
+    }
+
+    fn understood<T: Serialize + DeserializeOwned>(kind: &str) {
+        let said: Json = serde_json::from_str(SAID).unwrap();
+        let said = said[kind].as_array().unwrap();
+        assert!(!said.is_empty(), "{kind}");
+        let tagged = ["requests", "recovered"].contains(&kind);
+        for json in said {
+            for json_there in [json.clone(), with_more(json, tagged)] {
+                let text = json_there.to_string();
+                let value: T = read(&text).unwrap_or_else(|_| panic!("{kind}: {text}"));
+                // All of it is understood, and nothing else made of it.
+                assert_eq!(serde_json::to_value(&value).unwrap(), *json, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_object_of_the_version_before_says_is_understood_and_what_nobody_knows_is_unavailable()
+     {
+        understood::<Request>("requests");
+        understood::<Connect>("connect");
+        understood::<EngineRequest>("engine");
+        understood::<Published>("delivered");
+        understood::<LinkAnswers>("linked");
+        understood::<Pushed>("pushed");
+        understood::<Recovered>("recovered");
+        understood::<Membership>("member");
+        understood::<Recorded>("recorded");
+        understood::<Lines>("all_lines");
+        understood::<Unread>("all_unread");
+        understood::<Queued>("queued");
+        for later in [
+            r#"{"tomorrow":{"a":1}}"#,
+            r#""tomorrow""#,
+            r#"{"deliver":{"parcels":[{"tomorrow":{}}]}}"#,
+            r#"{"link":{"from":"lobby:0","ops":[{"tomorrow":{}}]}}"#,
+            r#"{"push":{"room":"chat:1","epoch":"e","notices":[{"tomorrow":{}}]}}"#,
+            r#"{"history":{"limit":1}}"#,
+            "",
+        ] {
+            let refusal = read::<Request>(later).map(drop).unwrap_err();
+            assert_eq!(refusal.code, Code::Unavailable, "{later}");
+        }
     }
 }
