@@ -61,6 +61,9 @@ pub enum StorageError {
     /// The database was written by a later version, and this one cannot go on with it.
     #[error("schema {0} is newer than this version's {SCHEMA_VERSION}")]
     Newer(i64),
+    /// The room is not whole yet: it comes from a backup.
+    #[error("the room is being restored")]
+    Restoring,
 }
 
 impl StorageError {
@@ -70,6 +73,10 @@ impl StorageError {
             Self::Newer(_) => Refusal::new(
                 Code::SchemaNewer,
                 "this room was last served by a later version, and waits for it",
+            ),
+            Self::Restoring => Refusal::new(
+                Code::Unavailable,
+                "this room is being restored from a backup",
             ),
             Self::Sqlite(_) | Self::Corrupt(_) => Refusal::internal(),
         }
@@ -390,7 +397,7 @@ const V4: &[&str] = &[
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
 /// when the room is new. One that a later version left behind stays as it is, and is refused where that
-/// version says that this one cannot read it.
+/// version says that this one cannot read it; so is one that is being restored.
 pub fn migrate(sql: &dyn Sql, room: &RoomName, fresh_epoch: &str) -> Result<String, StorageError> {
     CURRENT.migrate(sql, room, fresh_epoch)
 }
@@ -409,6 +416,9 @@ impl Schema {
         let found = version(sql, "schema")?.unwrap_or_default();
         if found > self.version && version(sql, "readable_by")?.unwrap_or(found) > self.version {
             return Err(StorageError::Newer(found));
+        }
+        if meta(sql, backup::RESTORING)?.is_some() {
+            return Err(StorageError::Restoring);
         }
         if found < self.version {
             let done =

@@ -262,7 +262,7 @@ impl Shell {
             return Ok(restored.outputs);
         }
         if machine.is_none()
-            && let Some(answers) = answer_without_room(sql, now, inputs)?
+            && let Some(answers) = answer_without_room(sql, inputs)?
         {
             return Ok(answers);
         }

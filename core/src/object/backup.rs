@@ -6,7 +6,6 @@ use serde_json::value::RawValue;
 
 use super::{Decided, Environment, Input, Object, Output, requests::to_json};
 use crate::{
-    error::{Code, Refusal},
     event::raw,
     names::{Epoch, Offset, RoomName, Timestamp},
     room::Room,
@@ -113,12 +112,4 @@ impl Input {
     pub(super) fn only_reads(&self) -> bool {
         matches!(self, Self::Request { body, .. } if matches!(**body, Request::Backup { .. }))
     }
-}
-
-/// What everyone is told whose room is being restored.
-pub(super) fn is_being_restored() -> Refusal {
-    Refusal::new(
-        Code::Unavailable,
-        "this room is being restored from a backup",
-    )
 }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::backup::is_being_restored;
 use crate::{
     auth::{Claims, TokenError, Unverified},
     engine_io,
@@ -312,20 +311,11 @@ impl Input {
     }
 }
 
-/// The answers to these inputs if the room does not exist and none of them is a reason to make it, or if it is
-/// being restored.
+/// The answers to these inputs if the room does not exist and none of them is a reason to make it.
 pub fn answer_without_room(
     sql: &dyn Sql,
-    now: Timestamp,
     inputs: &[Input],
 ) -> Result<Option<Vec<Output>>, StorageError> {
-    if storage::backup::is_restoring(sql)? {
-        let refusal = is_being_restored();
-        let undone = inputs
-            .iter()
-            .filter_map(|input| input.undone(now, &refusal));
-        return Ok(Some(undone.collect()));
-    }
     let refused: Option<Vec<Output>> = inputs.iter().map(Input::refused_by_nobody).collect();
     match refused {
         Some(outputs) if !storage::exists(sql)? => Ok(Some(outputs)),

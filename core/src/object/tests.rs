@@ -923,7 +923,7 @@ fn a_room_that_strangers_ask_for_is_not_made_for_them() {
         ),
         (vec![Input::Alarm { heard: vec![] }], false),
     ] {
-        let answers = answer_without_room(&disk, T0, &inputs).unwrap();
+        let answers = answer_without_room(&disk, &inputs).unwrap();
         assert_eq!(
             answers.as_ref().map(Vec::len),
             answered.then_some(inputs.len()),
@@ -943,7 +943,7 @@ fn a_room_that_strangers_ask_for_is_not_made_for_them() {
     assert!(!crate::storage::exists(&disk).unwrap());
     crate::storage::migrate(&disk, &RoomName::parse("demo:1").unwrap(), "e").unwrap();
     assert!(
-        answer_without_room(&disk, T0, &[open(stranger())])
+        answer_without_room(&disk, &[open(stranger())])
             .unwrap()
             .is_none()
     );

@@ -5,7 +5,7 @@
 //! all has been read: the cursor says so, and whoever asks with one that is stale begins again where the log
 //! ended. A room that fits into a page is never in the way of anybody.
 //!
-//! While a room is restored it is nobody's: [`is_restoring`] is asked before it wakes.
+//! While a room is restored it is nobody's: it does not wake.
 
 use serde_json::value::RawValue;
 
@@ -92,7 +92,7 @@ const CONNECTED: [&str; 4] = ["roster", "links", "sockets", "doors"];
 const CHUNK: usize = 10;
 
 /// How far a restore is: the number of the page that is next.
-const RESTORING: &str = "restoring";
+pub(super) const RESTORING: &str = "restoring";
 
 /// Where a page ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,11 +258,6 @@ fn read_row(row: &RawValue) -> Option<Run> {
     let columns = columns.get(..values.len()).filter(|c| !c.is_empty())?;
     let values = values.iter().map(|value| Value::from_json(value.get()));
     Some(((*table, columns), values.collect::<Option<_>>()?))
-}
-
-/// Whether the room is being restored, so that nobody else may use it.
-pub fn is_restoring(sql: &dyn Sql) -> Result<bool, StorageError> {
-    Ok(exists(sql)? && meta(sql, RESTORING)?.is_some())
 }
 
 /// Takes a page. The first may come again, and begins anew; so may the one before the next, should its answer

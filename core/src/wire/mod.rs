@@ -633,7 +633,7 @@ mod tests {
             Json::Object(fields) => {
                 let more = fields.iter().map(|(name, value)| {
                     let value = match (name.as_str(), value) {
-                        ("args" | "page", value) => value.clone(),
+                        ("args" | "page" | "people", value) => value.clone(),
                         ("ops" | "notices" | "parcels" | "answers", Json::Array(all)) => {
                             items(all, true)
                         }

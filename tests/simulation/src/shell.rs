@@ -210,7 +210,7 @@ impl<W> Shell<W> {
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
         if self.machine.is_none() {
-            if let Some(answers) = answer_without_room(&self.disk, now, inputs)? {
+            if let Some(answers) = answer_without_room(&self.disk, inputs)? {
                 return Ok(answers);
             }
             let attachments = self.wires.values();
