@@ -247,7 +247,8 @@ pub const SCHEMA_VERSION: i64 = 4;
 /// version leaves alone what it does not know, inserts rows without it, and ignores a field of stored JSON
 /// that it does not know, but loses it where it writes that JSON anew. It cannot read a word that is new
 /// (a parcel, a status): those are written one version after they are first read. What is no longer
-/// needed is dropped one version after it was last used.
+/// needed is dropped one version after it was last used. Before a version is begun, the one that is left
+/// writes its vector (`tests/vectors/schema.mjs`).
 pub const READABLE_BY: i64 = 4;
 
 /// What a version of the code knows of the schema.
