@@ -75,6 +75,15 @@ impl Caller<'_> {
         }
     }
 
+    /// Only a backend goes on from here: nobody's session in a browser is to take rooms out or bring them in.
+    pub fn must_be_service(&self) -> Result<(), Refusal> {
+        if self.claims.has_role("service") {
+            Ok(())
+        } else {
+            Err(Refusal::forbidden("this takes role service"))
+        }
+    }
+
     /// The caller's own room.
     pub fn own_room(&self) -> Result<RoomName, Refusal> {
         RoomName::user(&self.claims.user).map_err(|error| Refusal::bad_request(error.to_string()))

@@ -18,6 +18,8 @@ const TABLE: &[(&str, &str, Route)] = &[
     ("PUT",    "/rooms/{room}/members/{userId}",                              Route::AddMember),
     ("DELETE", "/rooms/{room}/members/{userId}",                              Route::RemoveMember),
     ("DELETE", "/rooms/{room}/connections",                                   Route::Disconnect),
+    ("GET",    "/rooms/{room}/backup",                                        Route::Backup),
+    ("PUT",    "/rooms/{room}/backup",                                        Route::Restore),
     ("GET",    "/chat/{chatId}/messages",                                     Route::ChatMessages),
     ("POST",   "/api/emit",                                                   Route::Emit),
     ("GET",    "/api/jobs/{id}",                                              Route::Job),
@@ -79,6 +81,10 @@ pub enum Route {
     RemoveMember,
     /// Closes connections.
     Disconnect,
+    /// A page of all that a room is.
+    Backup,
+    /// Brings one back.
+    Restore,
     /// A chat's messages.
     ChatMessages,
     /// A backend's events, to any rooms.
@@ -245,6 +251,8 @@ mod tests {
             ("PUT",     "/rooms/chat:42/members/u%2F1",              AddMember,          ROOM,  USER),
             ("DELETE",  "/rooms/chat:42/members/u%2F1",              RemoveMember,       ROOM,  USER),
             ("DELETE",  "/rooms/chat:42/connections",                Disconnect,         ROOM,  ""),
+            ("GET",     "/rooms/chat:42/backup",                     Backup,             ROOM,  ""),
+            ("PUT",     "/rooms/chat:42/backup",                     Restore,            ROOM,  ""),
             ("GET",     "/chat/42/messages",                         ChatMessages,       "42",  ""),
             ("POST",    "/api/emit",                                 Emit,               "",    ""),
             ("GET",     "/api/jobs/u%2F1",                           Job,                USER,  ""),

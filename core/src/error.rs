@@ -50,6 +50,7 @@ codes! {
     TwilioError => ("twilio_error", 502, "Bad Gateway"),
     NotConfigured => ("not_configured", 503, "Service Unavailable"),
     Unavailable => ("unavailable", 503, "Service Unavailable"),
+    SchemaNewer => ("schema_newer", 503, "Service Unavailable"),
 }
 
 impl Code {

@@ -264,3 +264,11 @@ pub const ASK_AFTER_MS: [u64; 7] = [
 pub const ANNOUNCE_MS: u64 = 60_000;
 /// An isolate writes a data point for Analytics Engine so often at most: each one is billed.
 pub const ANALYTICS_INTERVAL_MS: u64 = 10_000;
+/// A page of a backup ends with the first ten rows that make it larger than this, in bytes: with ten of 1 MB,
+/// which JSON's escapes double, it stays well under the isolate's 128 MB.
+pub const MAX_BACKUP_PAGE_BYTES: usize = 1_000_000;
+/// The body of a page that is restored: 1 MB, and one row, of 2 MB, which JSON's escapes double.
+pub const MAX_RESTORE_BYTES: usize = 8_000_000;
+/// An object whose state is a later version's looks again so long after its alarm: it may have been served
+/// by that version meanwhile.
+pub const SCHEMA_NEWER_RETRY_MS: u64 = 60_000;

@@ -5,6 +5,7 @@
 //! one run, and each other room one request. The shell in `durable/` carries the outputs out, in
 //! order, once the transaction is through.
 
+mod backup;
 mod beat;
 mod connect;
 mod connections;
@@ -29,6 +30,7 @@ use std::{
     rc::Rc,
 };
 
+pub use backup::{Restoring, restore};
 pub use beat::beat;
 pub use falls::fell;
 pub use ids::{Seed, home_of};
@@ -104,6 +106,8 @@ pub struct Object {
     latest: Option<(Rc<Publication>, u64)>,
     /// Plain sockets that came in this turn: they are told who is here, not who came.
     fresh: Vec<ConnectionId>,
+    /// How many turns it has had that may have changed something.
+    turns: u64,
     /// Nothing has happened yet since it woke.
     was_asleep: bool,
     /// What had been asked when the last turn began.
@@ -202,6 +206,7 @@ impl Object {
             link_answers: Vec::new(),
             latest: None,
             fresh: Vec::new(),
+            turns: 0,
             was_asleep: true,
             began: failure::Began::default(),
             has_note: false,
@@ -232,6 +237,9 @@ impl Object {
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
         self.note_beginning();
+        if !inputs.iter().all(Input::only_reads) {
+            self.turns = self.turns.saturating_add(1);
+        }
         self.take_note_back(sql, inputs)?;
         // Those are many rows, and a heartbeat needs none of them.
         if inputs.iter().any(|input| !input.is_clock()) {

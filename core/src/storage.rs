@@ -4,11 +4,17 @@
 //! so the SQL that ships is the SQL that is tested. A storage *error* is never taken for an empty
 //! room: it fails the whole turn, which rolls back.
 
+pub mod backup;
+
 use std::cell::Cell;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{limits::MAX_SQL_PARAMETERS, names::RoomName};
+use crate::{
+    error::{Code, Refusal},
+    limits::MAX_SQL_PARAMETERS,
+    names::RoomName,
+};
 
 /// A value that goes into or comes out of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +27,28 @@ pub enum Value {
     Text(String),
 }
 
+impl Value {
+    /// As JSON.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Null => "null".to_owned(),
+            Self::Integer(integer) => integer.to_string(),
+            Self::Text(text) => serde_json::to_string(text).unwrap_or_default(),
+        }
+    }
+
+    /// From JSON, if it is one of these.
+    pub fn from_json(json: &str) -> Option<Self> {
+        if json == "null" {
+            Some(Self::Null)
+        } else if json.starts_with('"') {
+            serde_json::from_str(json).ok().map(Self::Text)
+        } else {
+            json.parse().ok().map(Self::Integer)
+        }
+    }
+}
+
 /// What went wrong in storage. Logged, never shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StorageError {
@@ -30,9 +58,29 @@ pub enum StorageError {
     /// A stored row is not what this version writes.
     #[error("stored {0} cannot be read")]
     Corrupt(&'static str),
-    /// The database was written by a later version.
+    /// The database was written by a later version, and this one cannot go on with it.
     #[error("schema {0} is newer than this version's {SCHEMA_VERSION}")]
     Newer(i64),
+    /// The room is not whole yet: it comes from a backup.
+    #[error("the room is being restored")]
+    Restoring,
+}
+
+impl StorageError {
+    /// What those are told whom it stopped.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Newer(_) => Refusal::new(
+                Code::SchemaNewer,
+                "this room was last served by a later version, and waits for it",
+            ),
+            Self::Restoring => Refusal::new(
+                Code::Unavailable,
+                "this room is being restored from a backup",
+            ),
+            Self::Sqlite(_) | Self::Corrupt(_) => Refusal::internal(),
+        }
+    }
 }
 
 /// One row of an answer.
@@ -192,8 +240,30 @@ pub fn optional_text(text: Option<&str>) -> Value {
 /// The version that this code reads and writes.
 pub const SCHEMA_VERSION: i64 = 4;
 
-/// `MIGRATIONS[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
-const MIGRATIONS: &[&[&str]] = &[V1, V2, V3, V4];
+/// The oldest version whose code may go on with what this one leaves behind: after a rollback it meets
+/// it. The previous one, unless the last migration was no mere addition.
+///
+/// To keep it so a migration only adds: a table, a column that is `NULL` or has a default. The previous
+/// version leaves alone what it does not know, inserts rows without it, and ignores a field of stored JSON
+/// that it does not know, but loses it where it writes that JSON anew. It cannot read a word that is new
+/// (a parcel, a status): those are written one version after they are first read. What is no longer
+/// needed is dropped one version after it was last used. Before a version is begun, the one that is left
+/// writes its vector (`tests/vectors/schema.mjs`).
+pub const READABLE_BY: i64 = 4;
+
+/// What a version of the code knows of the schema.
+struct Schema {
+    version: i64,
+    readable_by: i64,
+    /// `[n]` takes a database from version `n` to `n + 1`. Never edit one that has shipped.
+    migrations: &'static [&'static [&'static str]],
+}
+
+const CURRENT: Schema = Schema {
+    version: SCHEMA_VERSION,
+    readable_by: READABLE_BY,
+    migrations: &[V1, V2, V3, V4],
+};
 
 const V1: &[&str] = &[
     // A publication. `args` is a JSON array, `sender` the JSON of a user id.
@@ -328,34 +398,56 @@ const V4: &[&str] = &[
 ];
 
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
-/// when the room is new.
+/// when the room is new. One that a later version left behind stays as it is, and is refused where that
+/// version says that this one cannot read it; so is one that is being restored.
 pub fn migrate(sql: &dyn Sql, room: &RoomName, fresh_epoch: &str) -> Result<String, StorageError> {
-    sql.run(
-        "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-        &[],
-    )?;
-    let found = match meta(sql, "schema")? {
-        Some(version) => version
-            .parse()
-            .map_err(|_| StorageError::Corrupt("schema version"))?,
-        None => 0,
-    };
-    if found > SCHEMA_VERSION {
-        return Err(StorageError::Newer(found));
-    }
-    if found < SCHEMA_VERSION {
-        let done = usize::try_from(found).map_err(|_| StorageError::Corrupt("schema version"))?;
-        for statement in MIGRATIONS.iter().skip(done).copied().flatten() {
-            sql.run(statement, &[])?;
+    CURRENT.migrate(sql, room, fresh_epoch)
+}
+
+impl Schema {
+    fn migrate(
+        &self,
+        sql: &dyn Sql,
+        room: &RoomName,
+        fresh_epoch: &str,
+    ) -> Result<String, StorageError> {
+        sql.run(
+            "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+            &[],
+        )?;
+        let found = version(sql, "schema")?.unwrap_or_default();
+        if found > self.version && version(sql, "readable_by")?.unwrap_or(found) > self.version {
+            return Err(StorageError::Newer(found));
         }
-        set_meta(sql, "schema", &SCHEMA_VERSION.to_string())?;
+        if meta(sql, backup::RESTORING)?.is_some() {
+            return Err(StorageError::Restoring);
+        }
+        if found < self.version {
+            let done =
+                usize::try_from(found).map_err(|_| StorageError::Corrupt("schema version"))?;
+            for statement in self.migrations.iter().skip(done).copied().flatten() {
+                sql.run(statement, &[])?;
+            }
+            set_meta(sql, "schema", &self.version.to_string())?;
+            if self.readable_by < self.version {
+                set_meta(sql, "readable_by", &self.readable_by.to_string())?;
+            }
+        }
+        if let Some(epoch) = meta(sql, "epoch")? {
+            return Ok(epoch);
+        }
+        set_meta(sql, "epoch", fresh_epoch)?;
+        set_meta(sql, "room", room.as_str())?;
+        Ok(fresh_epoch.to_owned())
     }
-    if let Some(epoch) = meta(sql, "epoch")? {
-        return Ok(epoch);
-    }
-    set_meta(sql, "epoch", fresh_epoch)?;
-    set_meta(sql, "room", room.as_str())?;
-    Ok(fresh_epoch.to_owned())
+}
+
+fn version(sql: &dyn Sql, key: &str) -> Result<Option<i64>, StorageError> {
+    let parse = |version: String| {
+        let version = version.parse();
+        version.map_err(|_| StorageError::Corrupt("schema version"))
+    };
+    meta(sql, key)?.map(parse).transpose()
 }
 
 /// Whether the room has ever been used: a database without tables is none.
@@ -435,7 +527,7 @@ mod tests {
         let (sql, room) = (Memory::new(), RoomName::parse("chat:42").unwrap());
         let run = |statement: &str| sql.run(statement, &[]).unwrap();
         run("CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID");
-        for statement in MIGRATIONS.iter().take(2).copied().flatten() {
+        for statement in CURRENT.migrations.iter().take(2).copied().flatten() {
             run(statement);
         }
         set_meta(&sql, "schema", "2").unwrap();
@@ -463,6 +555,67 @@ mod tests {
 
     #[test]
     fn every_version_has_its_migration() {
-        assert_eq!(i64::try_from(MIGRATIONS.len()).unwrap(), SCHEMA_VERSION);
+        assert_eq!(
+            i64::try_from(CURRENT.migrations.len()).unwrap(),
+            SCHEMA_VERSION
+        );
+        assert!((1..=SCHEMA_VERSION).contains(&READABLE_BY));
+    }
+
+    /// All there is, as SQL.
+    fn dump(sql: &Memory) -> Vec<(String, Vec<Row>)> {
+        let tables = "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let tables = sql.run(tables, &[]).unwrap().into_iter();
+        let rows = |row: Row| {
+            let name = row.text(0, "name").unwrap();
+            let rows = sql.run(&format!("SELECT * FROM {name}"), &[]).unwrap();
+            (row.text(1, "sql").unwrap().to_owned(), rows)
+        };
+        tables.map(rows).collect()
+    }
+
+    #[test]
+    fn a_later_schema_is_gone_on_with_or_left_as_it_is_as_it_says_itself() {
+        let room = RoomName::parse("chat:42").unwrap();
+        let version = SCHEMA_VERSION + 1;
+        let tomorrow = |readable_by| Schema {
+            version,
+            readable_by,
+            migrations: &[
+                V1,
+                V2,
+                V3,
+                V4,
+                &[
+                    "CREATE TABLE later (a TEXT)",
+                    "ALTER TABLE log ADD COLUMN later TEXT DEFAULT 'x'",
+                ],
+            ],
+        };
+        // After a rollback this version goes on, and the later one after it.
+        let sql = Memory::new();
+        migrate(&sql, &room, "e").unwrap();
+        tomorrow(SCHEMA_VERSION).migrate(&sql, &room, "f").unwrap();
+        let before = dump(&sql);
+        assert_eq!(migrate(&sql, &room, "g").unwrap(), "e");
+        assert_eq!(dump(&sql), before, "its schema is not touched");
+        assert_eq!(
+            tomorrow(SCHEMA_VERSION).migrate(&sql, &room, "h").unwrap(),
+            "e"
+        );
+        assert_eq!(dump(&sql), before, "it migrates once");
+        // What is no addition this version cannot go on with, a room that is new among it.
+        for is_new in [false, true] {
+            let sql = Memory::new();
+            if !is_new {
+                migrate(&sql, &room, "e").unwrap();
+            }
+            tomorrow(version).migrate(&sql, &room, "f").unwrap();
+            let before = dump(&sql);
+            let newer = migrate(&sql, &room, "g").unwrap_err();
+            assert_eq!(newer, StorageError::Newer(version));
+            assert_eq!(newer.refusal().code, Code::SchemaNewer);
+            assert_eq!(dump(&sql), before);
+        }
     }
 }

@@ -12,7 +12,7 @@ use dialtone_core::{
     metrics::{Count, Wake},
     object::{Input, Polled},
     peer::{self, PEER_HEADER},
-    wire::{CONNECT_HEADER, ENGINE_HEADER, EngineRequest, Method},
+    wire::{CONNECT_HEADER, ENGINE_HEADER, EngineRequest, Method, read},
 };
 use worker::{
     DurableObject, Env, Request, Response, Result, State, durable_object,
@@ -51,16 +51,24 @@ impl DurableObject for Room {
             return Response::from_websocket(Sockets::accept_peer(&self.shell.context)?);
         }
         let input = if let Some(connect) = headers.get(CONNECT_HEADER)? {
-            Pending::Open(serde_json::from_str(&connect)?)
+            read(&connect).map(Pending::Open)
         } else if let Some(engine) = headers.get(ENGINE_HEADER)? {
-            let engine: Box<EngineRequest> = serde_json::from_str(&engine)?;
-            let body = match engine.method {
-                Method::Post => request.text().await?,
-                Method::Get | Method::Upgrade => String::new(),
-            };
-            Pending::Engine(engine, body)
+            match read::<Box<EngineRequest>>(&engine) {
+                Ok(engine) => {
+                    let body = match engine.method {
+                        Method::Post => request.text().await?,
+                        Method::Get | Method::Upgrade => String::new(),
+                    };
+                    Ok(Pending::Engine(engine, body))
+                }
+                Err(refusal) => Err(refusal),
+            }
         } else {
-            Pending::Request(serde_json::from_str(&request.text().await?)?)
+            read(&request.text().await?).map(Pending::Request)
+        };
+        let input = match input {
+            Ok(input) => input,
+            Err(refusal) => return problem(&refusal),
         };
         match self.shell.ask(input).await {
             Answer::Upgrade(client) => Response::from_websocket(client),
@@ -183,7 +191,9 @@ pub fn problem(refusal: &Refusal) -> Result<Response> {
     match refusal.code.status() {
         401 => headers.set("www-authenticate", "Bearer")?,
         429 => headers.set("retry-after", "1")?,
-        _ if refusal.code == Code::Unavailable => headers.set("retry-after", "5")?,
+        _ if matches!(refusal.code, Code::Unavailable | Code::SchemaNewer) => {
+            headers.set("retry-after", "5")?
+        }
         _ => {}
     }
     Ok(response)

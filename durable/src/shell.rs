@@ -11,7 +11,7 @@ use dialtone_core::{
     error::Refusal,
     hub::{Attachment, ConnectionId},
     metrics::{Count, Gauges},
-    names::{RoomName, Timestamp},
+    names::{NameError, RoomName, Timestamp},
     object::{self, Input, Object, Output, Polled, RequestId, answer_without_room},
     storage::StorageError,
     wire::{Connect, EngineRequest, Request as RoomRequest},
@@ -141,7 +141,7 @@ impl Shell {
         }
     }
 
-    /// One turn: all that waits. False if any of it failed.
+    /// One turn: all that waits. False if any of it failed, and nobody could be told.
     pub(crate) fn turn(self: &Rc<Self>) -> bool {
         self.context.guard().turn(&mut || self.take_turn())
     }
@@ -159,13 +159,20 @@ impl Shell {
     /// The machine in one transaction, then its outputs in order. What storage cannot take is tried
     /// one by one: one bad input must not take the others with it. `later` have their turn after these.
     fn turn_on(self: &Rc<Self>, inputs: &[Input], later: &[Input]) -> bool {
-        if self.transact(inputs) {
+        if inputs.len() > 1 && inputs.iter().any(Input::is_alone) {
+            return self.turn_on_each(inputs);
+        }
+        let Err(refusal) = self.transact(inputs) else {
             return true;
+        };
+        self.forsake(inputs, later, &refusal);
+        match inputs {
+            [one] => one.undone(now(), &refusal).is_some(),
+            many => self.turn_on_each(many),
         }
-        self.forsake(inputs, later);
-        if inputs.len() == 1 {
-            return false;
-        }
+    }
+
+    fn turn_on_each(self: &Rc<Self>, inputs: &[Input]) -> bool {
         let alone = inputs.iter().enumerate().filter(|(n, one)| {
             let later = inputs.get(n.saturating_add(1)..).unwrap_or_default();
             !self.turn_on(std::slice::from_ref(one), later)
@@ -175,11 +182,11 @@ impl Shell {
 
     /// A turn of these has failed. The machine says who is told what, and goes; requests that nobody but
     /// it knew of are answered.
-    fn forsake(self: &Rc<Self>, inputs: &[Input], later: &[Input]) {
+    fn forsake(self: &Rc<Self>, inputs: &[Input], later: &[Input], refusal: &Refusal) {
         let machine = self.machine.borrow_mut().take();
         let outputs = match (machine, inputs) {
-            (Some(machine), _) => machine.failed(inputs),
-            (None, [one]) => one.undone().into_iter().collect(),
+            (Some(machine), _) => machine.failed(now(), inputs, refusal),
+            (None, [one]) => one.undone(now(), refusal).into_iter().collect(),
             (None, _) => Vec::new(),
         };
         self.carry_out(outputs);
@@ -194,45 +201,72 @@ impl Shell {
 
     /// A turn's transaction, and what comes of it. One that fails is rolled back whole; the machine's
     /// memory is ahead of storage then.
-    fn transact(self: &Rc<Self>, inputs: &[Input]) -> bool {
+    fn transact(self: &Rc<Self>, inputs: &[Input]) -> Result<(), Refusal> {
         if inputs.is_empty() {
-            return true;
+            return Ok(());
         }
         let sql = ObjectSql(self.context.storage().sql());
         let now = now();
         let mut outputs = Vec::new();
-        let mut body = || {
-            let mut machine = self.machine.borrow_mut();
-            if machine.is_none() {
-                let answers = answer_without_room(&sql, inputs).map_err(|error| thrown(&error))?;
-                if let Some(answers) = answers {
-                    outputs = answers;
-                    return Ok(JsValue::UNDEFINED);
-                }
+        let mut refusal = Refusal::internal();
+        let mut body = || match self.turn_in(&sql, now, inputs) {
+            Ok(done) => {
+                outputs = done;
+                Ok(JsValue::UNDEFINED)
             }
-            let machine = match machine.as_mut() {
-                Some(machine) => machine,
-                None => machine.insert(self.wake(&sql, now)?),
-            };
-            outputs = machine
-                .turn(&sql, now, inputs)
-                .map_err(|error| thrown(&error))?;
-            metrics::turn(inputs.len(), |counts| machine.count_into(counts));
-            let gauges = machine.gauges();
-            if self.gauges.replace(Some(gauges)) != Some(gauges) {
-                metrics::opens(machine.name().clone(), gauges);
+            Err(failure) => {
+                refusal = failure.refusal;
+                Err(JsValue::from_str(&failure.log))
             }
-            Ok(JsValue::UNDEFINED)
         };
         if let Err(error) = self.context.guard().transaction(&mut body) {
             metrics::count(Count::StorageErrors);
-            let fields = json!({"error": describe(&error), "inputs": inputs.len()});
+            let fields = json!({
+                "error": describe(&error),
+                "code": refusal.code,
+                "inputs": inputs.len()
+            });
             logging::error("turn_failed", fields);
-            return false;
+            return Err(refusal);
         }
         analytics::report(&self.env, now);
         self.carry_out(outputs);
-        true
+        Ok(())
+    }
+
+    fn turn_in(
+        &self,
+        sql: &ObjectSql,
+        now: Timestamp,
+        inputs: &[Input],
+    ) -> Result<Vec<Output>, Failure> {
+        let mut machine = self.machine.borrow_mut();
+        if let [restore] = inputs
+            && restore.is_alone()
+        {
+            let environment = environment(&self.env)?;
+            let restored = object::restore(sql, &environment, &self.name()?, now, restore)?;
+            if restored.is_taken {
+                *machine = None;
+            }
+            return Ok(restored.outputs);
+        }
+        if machine.is_none()
+            && let Some(answers) = answer_without_room(sql, inputs)?
+        {
+            return Ok(answers);
+        }
+        let machine = match machine.as_mut() {
+            Some(machine) => machine,
+            None => machine.insert(self.wake(sql, now)?),
+        };
+        let outputs = machine.turn(sql, now, inputs)?;
+        metrics::turn(inputs.len(), |counts| machine.count_into(counts));
+        let gauges = machine.gauges();
+        if self.gauges.replace(Some(gauges)) != Some(gauges) {
+            metrics::opens(machine.name().clone(), gauges);
+        }
+        Ok(outputs)
     }
 
     /// A heartbeat, where the machine is not needed for it.
@@ -266,11 +300,13 @@ impl Shell {
         guard.turn(&mut || {
             let sql = ObjectSql(self.context.storage().sql());
             let mut body = || {
-                *self.machine.borrow_mut() = Some(self.wake(&sql, now())?);
+                let machine = self.wake(&sql, now());
+                let machine = machine.map_err(|failure| JsValue::from_str(&failure.log))?;
+                *self.machine.borrow_mut() = Some(machine);
                 Ok(JsValue::UNDEFINED)
             };
             drop(guard.transaction(&mut body));
-            self.forsake(std::slice::from_ref(input), &[]);
+            self.forsake(std::slice::from_ref(input), &[], &Refusal::internal());
             true
         });
     }
@@ -283,9 +319,8 @@ impl Shell {
         }
     }
 
-    fn name(&self) -> Result<RoomName, JsValue> {
-        let name = self.context.id().name().unwrap_or_default();
-        RoomName::parse(&name).map_err(|error| JsValue::from_str(&error.to_string()))
+    fn name(&self) -> Result<RoomName, NameError> {
+        RoomName::parse(&self.context.id().name().unwrap_or_default())
     }
 
     /// Finds the sockets of an object that wakes, and reads their attachments.
@@ -296,13 +331,11 @@ impl Shell {
     }
 
     /// Builds the machine from storage and the sockets' attachments.
-    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> Result<Object, JsValue> {
-        let name = self.name()?;
-        let environment =
-            environment(&self.env).map_err(|refusal| JsValue::from_str(&refusal.message))?;
+    fn wake(&self, sql: &ObjectSql, now: Timestamp) -> Result<Object, Failure> {
+        let (name, environment) = (self.name()?, environment(&self.env)?);
         let restored = self.restored.take();
         let (attachments, last) = restored.unwrap_or_else(|| self.find_sockets());
-        Object::open(
+        Ok(Object::open(
             sql,
             environment,
             name,
@@ -310,16 +343,44 @@ impl Shell {
             now,
             attachments,
             last,
-        )
-        .map_err(|error| thrown(&error))
+        )?)
+    }
+}
+
+/// What stopped a turn: what is logged of it, and what those are told who wait for it.
+struct Failure {
+    log: String,
+    refusal: Refusal,
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self {
+            log: error.to_string(),
+            refusal: error.refusal(),
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            log: refusal.message.clone(),
+            refusal,
+        }
+    }
+}
+
+impl From<NameError> for Failure {
+    fn from(error: NameError) -> Self {
+        Self {
+            log: error.to_string(),
+            refusal: Refusal::internal(),
+        }
     }
 }
 
 /// Now.
 pub(crate) fn now() -> Timestamp {
     Timestamp(Date::now().as_millis())
-}
-
-fn thrown(error: &StorageError) -> JsValue {
-    JsValue::from_str(&error.to_string())
 }

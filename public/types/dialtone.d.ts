@@ -66,7 +66,8 @@ export type ErrorCode =
   | "internal"
   | "twilio_error"
   | "not_configured"
-  | "unavailable";
+  | "unavailable"
+  | "schema_newer";
 
 /** Why something was refused: a stable code, and one sentence for people. */
 export interface Refusal {

@@ -43,6 +43,8 @@ pub async fn authenticated(
         Route::AddMember => rooms::add_member(caller, first, second).await,
         Route::RemoveMember => rooms::remove_member(caller, first, second).await,
         Route::Disconnect => rooms::disconnect(&request, caller, first).await,
+        Route::Backup => rooms::backup(&request, caller, first).await,
+        Route::Restore => rooms::restore(request, caller, first).await,
         Route::Lines => lines::list(caller).await,
         Route::Assignees => lines::assignees(caller, first).await,
         Route::Assign => lines::assign(caller, first, second).await,

@@ -4,11 +4,13 @@ use dialtone_core::{
     auth::credentials,
     error::Refusal,
     hub::plain::{self, ClientFrame},
+    limits::MAX_RESTORE_BYTES,
     names::{Offset, RoomName, UserId},
     namespaces::{self, room_from_client},
     wire::{Connect, Request as RoomRequest},
 };
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use worker::Request;
 
 use super::{history_limit, json_body, number, passed_on};
@@ -142,6 +144,28 @@ pub async fn disconnect(
         rooms::ask_json::<IgnoredAny>(caller.env, &other, &disconnect).await?;
     }
     ask(caller, &room, disconnect).await
+}
+
+/// `GET /rooms/{room}/backup?cursor=`.
+pub async fn backup(request: &Request, caller: &Caller<'_>, room: &str) -> Result<Reply, Failure> {
+    caller.must_be_service()?;
+    let cursor = query(request, "cursor");
+    ask(
+        caller,
+        &room_from_client(room)?,
+        RoomRequest::Backup { cursor },
+    )
+    .await
+}
+
+/// `PUT /rooms/{room}/backup`.
+pub async fn restore(request: Request, caller: &Caller<'_>, room: &str) -> Result<Reply, Failure> {
+    caller.must_be_service()?;
+    let room = room_from_client(room)?;
+    let body = json_body(request, MAX_RESTORE_BYTES).await?;
+    let page =
+        RawValue::from_string(body).map_err(|_| Refusal::bad_request("the body is not JSON"))?;
+    ask(caller, &room, RoomRequest::Restore { page }).await
 }
 
 /// A user's id from a path or a query.

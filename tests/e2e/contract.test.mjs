@@ -22,18 +22,30 @@ const CONTRACT = read("tests/CONTRACT.md");
 /** `[promise, proof]` of every row. */
 const ROWS = CONTRACT.split("\n").filter((line) => /^\| (?!promise )/.test(line)).map((row) => row.split(/(?<!\\)\|/).slice(1, 3));
 
+/** The code spans of Markdown. */
+const spans = (text) => [...text.matchAll(/(`+) ?(.+?) ?\1(?!`)/g)].map(([, , span]) => span);
+
+/** `file: test name` names a test that is there. */
+function assertTest(text, what) {
+  const [, file, name] = text.match(/^([a-z0-9-]+): (.+)$/) ?? assert.fail(`not "file: test name": ${text}`);
+  const spellings = file in RUST ? [`fn ${name}(`] : [`"${name}"`, `\`${name}\``];
+  const found = spellings.some((spelling) => source(file).includes(spelling));
+  assert.ok(found, `${file} has no test "${name}", which is to prove:${what}`);
+}
+
 test("every promise in CONTRACT.md is proven by a test that exists", () => {
   assert.ok(ROWS.length > 100, `${ROWS.length} rows`);
   for (const [promise, proof] of ROWS) {
-    const proofs = [...proof.matchAll(/(`+) ?(.+?) ?\1(?!`)/g)].map(([, , text]) => text);
+    const proofs = spans(proof);
     assert.ok(proofs.length > 0, `nothing proves:${promise}`);
-    for (const text of proofs) {
-      const [, file, name] = text.match(/^([a-z0-9-]+): (.+)$/) ?? assert.fail(`not "file: test name": ${text}`);
-      const spellings = file in RUST ? [`fn ${name}(`] : [`"${name}"`, `\`${name}\``];
-      const found = spellings.some((spelling) => source(file).includes(spelling));
-      assert.ok(found, `${file} has no test "${name}", which is to prove:${promise}`);
-    }
+    for (const text of proofs) assertTest(text, promise);
   }
+});
+
+test("every proof that SECURITY.md names is a test that exists", () => {
+  const proofs = spans(read("SECURITY.md")).filter((text) => /^[a-z0-9-]+: /.test(text) && !text.startsWith("file: "));
+  assert.ok(proofs.length > 20, `${proofs.length} proofs`);
+  for (const text of proofs) assertTest(text, " SECURITY.md");
 });
 
 /** Rust without comments and tests. */

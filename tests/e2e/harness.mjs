@@ -49,7 +49,7 @@ export function persistDir() {
  * `host:port`, gets data points; `through` is a command that runs it, as its last arguments. Stopped when `t` is over. `server.kill9()`
  * kills it as a crash would; `server.logs` is what it logged.
  */
-export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, analytics, conformance = false, through = [] } = {}) {
+export async function serve(t, { vars = {}, varsFile, persist, port, publicDir, buildDir, analytics, conformance = false, through = [] } = {}) {
   port ??= await freePort();
   const all = conformance ? vars : { JWT_SECRET, TWILIO_ACCOUNT_SID: ACCOUNT_SID, TWILIO_AUTH_TOKEN: AUTH_TOKEN, ...vars };
   const tool = conformance ? "serve-conformance.mjs" : "serve.mjs";
@@ -58,6 +58,7 @@ export async function serve(t, { vars = {}, persist, port, publicDir, buildDir, 
   if (publicDir) args.push("--public", publicDir);
   if (buildDir) args.push("--build", buildDir);
   if (analytics) args.push("--analytics", analytics);
+  if (varsFile) args.push("--vars-file", varsFile);
   for (const [name, value] of Object.entries(all)) if (value !== undefined) args.push("--var", `${name}=${value}`);
   const [command, ...rest] = [...through, node22(), ...args];
   const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"] });

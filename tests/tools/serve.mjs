@@ -1,7 +1,10 @@
 // `npm run serve`: the built artefact on bare workerd, in the foreground. No wrangler, no build, no configuration but
 // what the command line says. For tests, benchmarks, and whoever wants to run Dialtone on a machine of their own.
 //
-//   npm run serve -- --port P [--persist DIR] [--var NAME=VALUE]… [--build DIR] [--public DIR] [--analytics HOST:PORT] [--verbose]
+//   npm run serve -- --port P [--persist DIR] [--var NAME=VALUE]… [--vars-file FILE] [--build DIR] [--public DIR]
+//                    [--analytics HOST:PORT] [--verbose]
+//
+// `--vars-file` has NAME=VALUE lines: secrets that are not to be seen in the list of processes. `--var` wins.
 //
 // However this process ends, workerd ends with it; however it ended, the same command starts again.
 
@@ -11,7 +14,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Complaint, main, ROOT, workerd } from "./tools.mjs";
+import { Complaint, main, readVars, ROOT, workerd } from "./tools.mjs";
 import { VENDORED } from "./vendor.mjs";
 import { workerdConfig } from "./workerd-config.mjs";
 
@@ -120,6 +123,7 @@ export function parseCommandLine(args) {
       port: { type: "string" },
       persist: { type: "string" },
       var: { type: "string", multiple: true, default: [] },
+      "vars-file": { type: "string" },
       build: { type: "string", default: "build" },
       public: { type: "string", default: "public" },
       analytics: { type: "string" },
@@ -128,13 +132,21 @@ export function parseCommandLine(args) {
   });
   const port = Number(values.port);
   if (!/^\d+$/.test(values.port ?? "") || port < 1 || port > 65535) throw new Complaint("--port is a number from 1 to 65535.");
-  const vars = new Map();
+  const vars = new Map(Object.entries(varsOfFile(values["vars-file"])));
   for (const pair of values.var) {
     const [, name, value] = pair.match(/^([A-Za-z_]\w*)=(.*)$/s) ?? [];
     if (!name) throw new Complaint(`--var is NAME=VALUE, not ${pair}`);
     vars.set(name, value); // the last one counts
   }
   return { port, persist: values.persist, vars: [...vars], buildDir: values.build, publicDir: values.public, analytics: values.analytics, verbose: values.verbose };
+}
+
+function varsOfFile(file) {
+  try {
+    return file === undefined ? {} : readVars(file);
+  } catch (error) {
+    throw new Complaint(`--vars-file cannot be read: ${error.message}`);
+  }
 }
 
 /** The one line of stdout. */

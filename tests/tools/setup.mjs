@@ -14,10 +14,10 @@ const TARGET = "wasm32-unknown-unknown";
 const PROGRESS_INTERVAL_MS = 15_000;
 
 /**
- * Sets up whatever is missing. `e2e`: what the end-to-end tests need, too. `log` gets the lines that say what is
+ * Sets up whatever is missing. `e2e`: what the end-to-end tests need, too; `audit`: what judges our dependencies. `log` gets the lines that say what is
  * happening; there are none when nothing is missing.
  */
-export async function setup({ e2e = false, log = console.log } = {}) {
+export async function setup({ e2e = false, audit = false, log = console.log } = {}) {
   const say = (line) => log(`setup: ${line}`);
   checkNode();
   await checkRust(say);
@@ -25,6 +25,7 @@ export async function setup({ e2e = false, log = console.log } = {}) {
   await cargoInstall(cargoTools.workerBuild(), ["--locked"], say);
   // Not --locked: the locked webpki-roots may have been withdrawn from the registry.
   await cargoInstall(cargoTools.wasmBindgen(), [], say);
+  if (audit) await cargoInstall(cargoTools.cargoDeny(), ["--locked"], say);
   devVars(say);
   if (e2e && !findChromium()) {
     await installChromium(say);
@@ -152,6 +153,6 @@ export function devVars(say = () => {}) {
 
 main(import.meta.url, async (args) => {
   const start = Date.now();
-  await setup({ e2e: args.includes("--e2e") });
+  await setup({ e2e: args.includes("--e2e"), audit: args.includes("--audit") });
   console.log(`setup: everything is ready (${elapsed(start)})`);
 });

@@ -1,11 +1,12 @@
 // `npm test`: everything that CI checks, in the order in which it is quickest to hear of a mistake.
 //
-//   npm test [-- --only lint|core|fuzz|build|e2e[,…]]
+//   npm test [-- --only lint|audit|core|fuzz|build|e2e[,…]]
 
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { advisories, cargoDeny, npmAudit } from "./audit.mjs";
 import { build } from "./build.mjs";
 import { findChromium } from "./chromium.mjs";
 import { fuzz, whyNot } from "./fuzz.mjs";
@@ -27,6 +28,9 @@ const STEPS = [
     name: "rustdoc",
     body: () => run("cargo", ["doc", "--no-deps", "--workspace"], { env: toolEnv({ RUSTDOCFLAGS: "-D warnings" }) }),
   },
+  { group: "audit", name: "cargo deny: licences, bans, sources", body: cargoDeny },
+  { group: "audit", name: "cargo deny: advisories", body: advisories },
+  { group: "audit", name: "npm audit", body: npmAudit },
   { group: "core", name: "cargo test", body: () => run("cargo", ["test", "--workspace"]) },
   { group: "fuzz", name: "fuzz", body: shortFuzz },
   { group: "build", also: "e2e", name: "build", body: () => build() },
@@ -65,12 +69,12 @@ async function endToEnd() {
 
 main(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { only: { type: "string" } } });
-  const groups = ["lint", "core", "fuzz", "build", "e2e"];
+  const groups = ["lint", "audit", "core", "fuzz", "build", "e2e"];
   const only = values.only?.split(",") ?? groups;
   const unknown = only.find((group) => !groups.includes(group));
   if (unknown !== undefined) throw new Complaint(`--only is one of ${groups.join(", ")}, not ${unknown}`);
 
-  await setup({ e2e: only.includes("e2e") });
+  await setup({ e2e: only.includes("e2e"), audit: only.includes("audit") });
   for (const { group, also, name, body } of STEPS) {
     if (!only.includes(group) && !only.includes(also)) continue;
     console.log(`\n── ${name} ──`);

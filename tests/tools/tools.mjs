@@ -15,6 +15,8 @@ export const WORKER_BUILD_VERSION = "0.8.7";
 
 /** `npm run fuzz` alone needs it. */
 const CARGO_FUZZ_VERSION = "0.13.2";
+/** It judges the licences, sources and versions of our crates (deny.toml). */
+export const CARGO_DENY_VERSION = "0.20.2";
 
 const NODE_MODULES = join(ROOT, "node_modules");
 
@@ -41,6 +43,7 @@ export const cargoTools = {
   workerBuild: () => cargoTool("worker-build", WORKER_BUILD_VERSION, "worker-build"),
   cargoFuzz: () => cargoTool("cargo-fuzz", CARGO_FUZZ_VERSION, "cargo-fuzz"),
   wasmBindgen: () => cargoTool("wasm-bindgen-cli", lockedVersion("wasm-bindgen"), "wasm-bindgen"),
+  cargoDeny: () => cargoTool("cargo-deny", CARGO_DENY_VERSION, "cargo-deny"),
 };
 
 function cargoTool(crate, version, command) {
@@ -111,10 +114,14 @@ export function run(command, args, { allowFailure = false, onSpawn, ...options }
   });
 }
 
-/** The development values, as wrangler reads them: `NAME="value"` lines. Empty where the file is not there. */
+/** The development values, as wrangler reads them. Empty where the file is not there. */
 export function readDevVars() {
   const file = join(ROOT, ".dev.vars");
-  if (!existsSync(file)) return {};
+  return existsSync(file) ? readVars(file) : {};
+}
+
+/** The `NAME="value"` lines of a file; the quotes may be missing. */
+export function readVars(file) {
   const vars = {};
   for (const line of readFileSync(file, "utf8").split(/\r?\n/)) {
     const [, name, value] = line.match(/^\s*([A-Za-z_]\w*)\s*=\s*(.*?)\s*$/) ?? [];

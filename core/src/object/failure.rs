@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 use super::{CallId, Input, Object, Output, RequestId, links::Call, tokens::Verifying};
 use crate::{
     engine_io,
-    error::Refusal,
+    error::{Code, Refusal},
     hub::{ConnectionId, DisconnectReason, SocketKey, Wire, plain},
+    limits::SCHEMA_NEWER_RETRY_MS,
+    names::Timestamp,
     socket_io,
 };
 
@@ -32,13 +34,13 @@ impl Object {
     /// Storage has failed a turn of these inputs, and this machine goes. What is to be done: those are
     /// sent away who wait for what only it knew of, but for what a turn of several inputs began, for those
     /// are tried again one by one; and who sent the one that failed alone is told.
-    pub fn failed(mut self, inputs: &[Input]) -> Vec<Output> {
+    pub fn failed(mut self, now: Timestamp, inputs: &[Input], refusal: &Refusal) -> Vec<Output> {
         // What the turn had to say has not happened.
         drop(self.hub.flush());
         let mut forsaken = self.forsaken();
         let mut out = Vec::new();
         if let [one] = inputs {
-            out.extend(self.undone(one, &mut forsaken));
+            out.extend(self.undone(now, one, refusal, &mut forsaken));
         }
         out.extend(self.hub.flush().into_iter().map(Output::Send));
         let is_polling = |id: &ConnectionId| {
@@ -72,10 +74,15 @@ impl Object {
     }
 
     /// Tells who sent this, on the wire that it came on.
-    fn undone(&mut self, input: &Input, forsaken: &mut BTreeSet<ConnectionId>) -> Option<Output> {
-        let refusal = Refusal::internal();
+    fn undone(
+        &mut self,
+        now: Timestamp,
+        input: &Input,
+        refusal: &Refusal,
+        forsaken: &mut BTreeSet<ConnectionId>,
+    ) -> Option<Output> {
         let (Input::Text { connection, .. } | Input::Binary { connection, .. }) = input else {
-            return input.undone();
+            return input.undone(now, refusal);
         };
         let text = match input {
             Input::Text { text, .. } => text,
@@ -88,9 +95,9 @@ impl Object {
         {
             let id = plain::decode(text).id;
             self.hub
-                .send(*connection, plain::error(id.as_deref(), &refusal));
+                .send(*connection, plain::error(id.as_deref(), refusal));
         } else if let Some((key, event, ack)) = self.event_of(*connection, text) {
-            self.refuse_undone(key, &event, ack, &refusal);
+            self.refuse_undone(key, &event, ack, refusal);
         } else {
             forsaken.insert(*connection);
         }
@@ -137,16 +144,21 @@ impl Input {
         }
     }
 
-    /// What its sender is told when storage failed it, where there is no machine that knows the wire:
-    /// nothing of it has happened.
-    pub fn undone(&self) -> Option<Output> {
+    /// What its sender is told whom this has stopped, where there is no machine that knows the wire: nothing
+    /// of it has happened.
+    pub fn undone(&self, now: Timestamp, refusal: &Refusal) -> Option<Output> {
         match self {
+            // The version that can ring it is to find it.
+            Self::Alarm { .. } if refusal.code == Code::SchemaNewer => Some(Output::Wake {
+                timer: None,
+                alarm: Some(now.plus(SCHEMA_NEWER_RETRY_MS)),
+            }),
             Self::Text { connection, .. } | Self::Binary { connection, .. } => {
                 Some(send_away(*connection))
             }
             _ => self.request().map(|request| Output::Reply {
                 request,
-                answer: Err(Refusal::internal()),
+                answer: Err(refusal.clone()),
             }),
         }
     }

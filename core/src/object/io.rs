@@ -268,6 +268,9 @@ impl Input {
                     Request::Status { .. } => Ok("{}".to_owned()),
                     Request::Lines => Ok(r#"{"lines":[]}"#.to_owned()),
                     Request::Unread => Ok(r#"{"unread":0}"#.to_owned()),
+                    Request::Backup { .. } => {
+                        Err(Refusal::not_found("nobody has used this room yet"))
+                    }
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
                     Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
                     Request::Recover(_) => Ok(Recovered::Gone(Recovery::Unknown).to_json()),

@@ -158,6 +158,9 @@ impl Object {
                     disconnected: disconnected.saturating_add(elsewhere),
                 }))
             }
+            Request::Backup { cursor } => self.backup(sql, now, cursor.as_deref())?,
+            // A turn of its own has taken it, before there was a machine.
+            Request::Restore { .. } => Err(Refusal::internal()),
             Request::Link { from, at, ops } => {
                 let answers = self.room_ops(sql, now, from, ops)?;
                 self.link_answers.push(ToAnswer {

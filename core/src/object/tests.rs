@@ -26,11 +26,13 @@ use crate::{
 };
 
 mod backend;
+mod backup;
 mod beat;
 mod lines;
 mod simulation;
 mod socket_io;
 mod tokens;
+mod versions;
 mod world;
 
 /// SQLite that fails the n-th statement from now, if told to.
@@ -1084,7 +1086,7 @@ fn fail(shell: &mut Shell, inputs: &[Input]) -> Vec<Output> {
     shell.disk.fail_in.set(None);
     shell.disk.sql.0.execute_batch("ROLLBACK").unwrap();
     failed.expect_err("it fails");
-    machine.failed(inputs)
+    machine.failed(shell.now, inputs, &Refusal::internal())
 }
 
 /// The frames that these outputs send, and whom they send away.
@@ -1133,7 +1135,10 @@ fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
         request: RequestId(3),
         body: Box::new(Request::Members),
     };
-    for undone in [request.undone(), fail(&mut shell, &[request]).pop()] {
+    for undone in [
+        request.undone(T0, &Refusal::internal()),
+        fail(&mut shell, &[request]).pop(),
+    ] {
         let Some(Output::Reply { request, answer }) = undone else {
             panic!("{undone:?}")
         };
@@ -1148,12 +1153,16 @@ fn who_sent_what_storage_could_not_take_is_told_with_its_id() {
         connection: a,
         text,
     }
-    .undone();
+    .undone(T0, &Refusal::internal());
     assert_eq!(
         told(&undone.into_iter().collect::<Vec<_>>()),
         (vec![], vec![a])
     );
-    assert!(Input::Closed { connection: a }.undone().is_none());
+    assert!(
+        Input::Closed { connection: a }
+            .undone(T0, &Refusal::internal())
+            .is_none()
+    );
 }
 
 impl Shell {

@@ -160,7 +160,7 @@ impl Log {
         }
     }
 
-    fn write(&self, sql: &dyn Sql) -> Result<(), StorageError> {
+    pub fn write(&self, sql: &dyn Sql) -> Result<(), StorageError> {
         insert_all(sql, INSERT, &self.rows.take())?;
         insert_all(sql, INSERT_DEDUPE, &self.dedupe_rows.take())
     }

@@ -357,6 +357,11 @@ impl Room {
             .look_up(sql, keys.iter().map(Dedupe::key).collect())
     }
 
+    /// Writes what this turn has published so far.
+    pub fn write(&self, sql: &dyn Sql) -> Result<(), StorageError> {
+        self.log.write(sql)
+    }
+
     /// The end of a turn: what it published is written.
     pub fn commit(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
         self.log.commit(sql, now)

@@ -6,7 +6,8 @@ mod link;
 
 use std::fmt::Write as _;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 pub use lines::{Lines, Queued, Recorded, SendMessage, Standing, Unread, WhichMedia};
 pub use link::{
@@ -16,6 +17,7 @@ pub use link::{
 
 use crate::{
     auth::Claims,
+    error::{Code, Refusal},
     event::Args,
     names::{Epoch, Offset, RoomName, StreamPosition, UserId},
     twilio::{outbound::Outgoing, status::Report},
@@ -102,6 +104,13 @@ pub struct EngineRequest {
     /// What matters at the handshake.
     #[serde(default)]
     pub door: Door,
+}
+
+/// Reads what another object, or the Worker, sent. While a new version is rolled out they are of two
+/// versions: what is not known of it is ignored, and who asks what cannot be understood asks again later.
+pub fn read<T: DeserializeOwned>(json: &str) -> Result<T, Refusal> {
+    let message = "this room is served by another version for the moment";
+    serde_json::from_str(json).map_err(|_| Refusal::new(Code::Unavailable, message))
 }
 
 /// As a header's value: JSON in ASCII alone, for headers carry no other bytes safely.
@@ -355,6 +364,17 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<UserId>,
     },
+    /// `GET /rooms/{room}/backup`.
+    Backup {
+        /// Where the page before ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<String>,
+    },
+    /// `PUT /rooms/{room}/backup`.
+    Restore {
+        /// The JSON of a [`Restore`](crate::storage::backup::Restore).
+        page: Box<RawValue>,
+    },
     /// A lobby's turn, for this room.
     Link {
         /// The lobby.
@@ -428,6 +448,8 @@ impl Membership {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value as Json;
+
     use super::*;
     use crate::{names::Timestamp, twilio::status::Status};
 
@@ -597,5 +619,80 @@ mod tests {
         let header = to_header(&named);
         assert!(header.is_ascii() && header.contains(r"Zo\u00eb \ud83d\udc4d"));
         assert_eq!(serde_json::from_str::<Connect>(&header).unwrap(), named);
+    }
+
+    const SAID: &str = include_str!("../../../tests/vectors/wire.json");
+
+    /// The same with a field more in each object of ours; arguments are others'. One that is `tagged` says
+    /// by its one key which of several things it is: there a new one is no field.
+    fn with_more(json: &Json, tagged: bool) -> Json {
+        let items = |items: &Vec<Json>, tagged| {
+            Json::Array(items.iter().map(|item| with_more(item, tagged)).collect())
+        };
+        match json {
+            Json::Object(fields) => {
+                let more = fields.iter().map(|(name, value)| {
+                    let value = match (name.as_str(), value) {
+                        ("args" | "page" | "people", value) => value.clone(),
+                        ("ops" | "notices" | "parcels" | "answers", Json::Array(all)) => {
+                            items(all, true)
+                        }
+                        (_, value) => with_more(value, false),
+                    };
+                    (name.clone(), value)
+                });
+                let mut more: serde_json::Map<String, Json> = more.collect();
+                if !tagged {
+                    more.insert("later".to_owned(), serde_json::json!({"x": [1, null]}));
+                }
+                Json::Object(more)
+            }
+            Json::Array(all) if !tagged => items(all, false),
+            other => other.clone(),
+        }
+    }
+
+    fn understood<T: Serialize + DeserializeOwned>(kind: &str) {
+        let said: Json = serde_json::from_str(SAID).unwrap();
+        let said = said[kind].as_array().unwrap();
+        assert!(!said.is_empty(), "{kind}");
+        let tagged = ["requests", "recovered"].contains(&kind);
+        for json in said {
+            for json_there in [json.clone(), with_more(json, tagged)] {
+                let text = json_there.to_string();
+                let value: T = read(&text).unwrap_or_else(|_| panic!("{kind}: {text}"));
+                // All of it is understood, and nothing else made of it.
+                assert_eq!(serde_json::to_value(&value).unwrap(), *json, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_object_of_the_version_before_says_is_understood_and_what_nobody_knows_is_unavailable()
+     {
+        understood::<Request>("requests");
+        understood::<Connect>("connect");
+        understood::<EngineRequest>("engine");
+        understood::<Published>("delivered");
+        understood::<LinkAnswers>("linked");
+        understood::<Pushed>("pushed");
+        understood::<Recovered>("recovered");
+        understood::<Membership>("member");
+        understood::<Recorded>("recorded");
+        understood::<Lines>("all_lines");
+        understood::<Unread>("all_unread");
+        understood::<Queued>("queued");
+        for later in [
+            r#"{"tomorrow":{"a":1}}"#,
+            r#""tomorrow""#,
+            r#"{"deliver":{"parcels":[{"tomorrow":{}}]}}"#,
+            r#"{"link":{"from":"lobby:0","ops":[{"tomorrow":{}}]}}"#,
+            r#"{"push":{"room":"chat:1","epoch":"e","notices":[{"tomorrow":{}}]}}"#,
+            r#"{"history":{"limit":1}}"#,
+            "",
+        ] {
+            let refusal = read::<Request>(later).map(drop).unwrap_err();
+            assert_eq!(refusal.code, Code::Unavailable, "{later}");
+        }
     }
 }

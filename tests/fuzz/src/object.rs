@@ -360,7 +360,10 @@ impl Stage {
                 }
             }
             Output::AutoResponse(which) => self.shell.auto_response = Some(which),
-            Output::Listen => self.inputs.push(Input::Heard(self.shell.heard())),
+            Output::Measure(of) => {
+                let waiting = of.into_iter().map(|connection| (connection, usize::MAX));
+                self.inputs.push(Input::Measured(waiting.collect()));
+            }
             Output::Ask { call, body, .. } => {
                 // Whom it asks must be able to read it.
                 let request = serde_json::from_str(&body).unwrap();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use dialtone_core::{
+    error::Refusal,
     hub::{Attachment, ConnectionId, RequestId},
     names::{RoomName, Timestamp},
     object::{AutoResponse, Environment, Input, Object, Output, answer_without_room, beat},
@@ -186,9 +187,10 @@ impl<W> Shell<W> {
         let is_lost =
             mutant == Some(Mutant::CommitNotDurable) && self.seeds.below(20) == 0 && !has_failed;
         self.disk.fails_in.set(None);
+        let refusal = Refusal::internal();
         let failed = match (self.machine.take_if(|_| has_failed), inputs) {
-            (Some(machine), _) => machine.failed(inputs),
-            (None, [one]) => one.undone().into_iter().collect(),
+            (Some(machine), _) => machine.failed(now, inputs, &refusal),
+            (None, [one]) => one.undone(now, &refusal).into_iter().collect(),
             (None, _) => Vec::new(),
         };
         if has_failed || doom == Doom::DiesBefore || is_lost {
