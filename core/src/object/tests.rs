@@ -27,6 +27,7 @@ use crate::{
 
 mod backend;
 mod beat;
+mod limits;
 mod lines;
 mod simulation;
 mod socket_io;
