@@ -323,3 +323,26 @@ impl Sessions {
         self.deadlines.due(now).cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_much_waits_for_a_get_and_a_byte_more_is_too_much() {
+        let mut session = Session::new(
+            "s".into(),
+            Door::default(),
+            ConnectionId(1),
+            true,
+            Timestamp(0),
+        );
+        session.queue(Frame::from("x".repeat(MAX_POLL_BACKLOG_BYTES)));
+        assert!(!session.is_too_slow());
+        session.queue(Frame::from("x"));
+        assert!(session.is_too_slow());
+        // The GET takes what it can hold, and then it is not.
+        assert!(session.take_payload(10).is_some());
+        assert!(!session.is_too_slow());
+    }
+}

@@ -28,6 +28,7 @@ use crate::{
 mod backend;
 mod backup;
 mod beat;
+mod limits;
 mod lines;
 mod simulation;
 mod socket_io;
