@@ -4,6 +4,7 @@
 //! speak. Both are one file, and one line in [`kind_of`] and [`namespace_of`] that registers them. A
 //! kind that no module claims is a relay. They decide; the room and the hub carry out.
 
+pub mod admin;
 mod analytics;
 #[cfg(test)]
 mod asking;
@@ -246,12 +247,18 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
         "/jobs" => &jobs::Jobs,
         "/notifications" => &notifications::Notifications,
         "/analytics" => &analytics::Analytics,
+        "/admin" => &admin::Admin,
         #[cfg(test)]
         "/asking" => &asking::Asking,
         #[cfg(test)]
         "/board" => &board::Board,
         _ => return None,
     })
+}
+
+/// Whether the sockets of `namespace` watch all others.
+pub fn watches(namespace: &str) -> bool {
+    namespace_of(namespace).is_some_and(Namespace::watches)
 }
 
 /// In which namespace's sockets a room's event for this audience is heard.

@@ -13,7 +13,7 @@ use crate::{
     room::{Delivery, Job},
     storage::{self, Sql, StorageError},
     twilio::rest::{Answer, Call},
-    wire::{Access, Caller, Connect, EngineRequest, Membership, Pushed, Recovered, Request},
+    wire::{Access, Caller, Connect, EngineRequest, Heard, Membership, Pushed, Recovered, Request},
 };
 
 /// A question of this object's to another one.
@@ -270,6 +270,8 @@ impl Input {
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
                     Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
                     Request::Recover(_) => Ok(Recovered::Gone.to_json()),
+                    Request::News(_) => Ok(Heard { watching: false }.to_json()),
+                    Request::Administer(_) => Ok("{}".to_owned()),
                     _ => return None,
                 },
             ),

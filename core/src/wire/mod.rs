@@ -3,6 +3,7 @@
 
 mod lines;
 mod link;
+mod watch;
 
 use std::fmt::Write as _;
 
@@ -13,6 +14,7 @@ pub use link::{
     Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
     Recover, Recovered, Remains, Told, WasIn,
 };
+pub use watch::{Change, Deed, Heard, News, Order, Watched};
 
 use crate::{
     auth::Claims,
@@ -376,6 +378,15 @@ pub enum Request {
     },
     /// A client has come to another object with a session of this one.
     Recover(Recover),
+    /// An admin watches, from that object. Answered by [`Watched`].
+    Watch {
+        /// Which.
+        by: RoomName,
+    },
+    /// What happened to an object that is watched from this one. Answered by [`Heard`].
+    News(News),
+    /// What an admin wants done here. Answered by `{}`.
+    Administer(Order),
 }
 
 impl Request {
