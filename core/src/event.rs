@@ -57,11 +57,6 @@ impl Args {
         serde_json::value::to_raw_value(value).map_or_else(|_| Self::none(), Self::One)
     }
 
-    /// Several arguments, or one, from a tuple of ours.
-    pub fn several(values: &impl Serialize) -> Self {
-        serde_json::value::to_raw_value(values).map_or_else(|_| Self::none(), Self::Array)
-    }
-
     /// One argument as a client sent it, checked and brought onto one line (a newline may stand
     /// between tokens, and `?batch=1` puts one object on a line).
     pub fn from_client(data: Option<&RawValue>) -> Result<Self, Refusal> {

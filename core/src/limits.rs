@@ -255,8 +255,8 @@ pub const ASK_AFTER_MS: [u64; 7] = [
 ];
 /// A client that says `message_sent` without an id means a message that it sent over HTTP within this.
 pub const ANNOUNCE_MS: u64 = 60_000;
-/// Sockets that an admin is shown at once, of one object and of all: more than a page can list. Past it the
-/// oldest of each object are, and the admin is told how many there are.
+/// Sockets that an admin is shown at once, of one object and of all: more than a page can list. Past it
+/// the first are, and the admin is told how many there are.
 pub const MAX_SHOWN_SOCKETS: usize = 5_000;
 /// A list of sockets in one frame, in bytes, and no longer than `MAX_PAYLOAD_BYTES`; the rest follow one by one.
 pub const MAX_SHOWN_BYTES: usize = 250_000;

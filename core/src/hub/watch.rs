@@ -1,10 +1,6 @@
 //! Who watches this object's sockets, and what they are still to be told; and the admins here, with what
 //! is gathered for them. Where nobody watches all of it is empty. Who watches from elsewhere is stored:
-//! an object that has slept goes on telling them.
-
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::value::RawValue;
+//! an object that has slept goes on telling them. All are few, so they are lists.
 
 use super::SocketKey;
 use crate::{
@@ -13,7 +9,7 @@ use crate::{
     },
     names::{RoomName, Timestamp},
     storage::{self, Sql, StorageError},
-    wire::{Change, Heard, News, Watched},
+    wire::{Kept, News, Pushed},
 };
 
 const KEY: &str = "watchers";
@@ -22,25 +18,23 @@ const KEY: &str = "watchers";
 #[derive(Default)]
 pub struct Watch {
     /// This object's own sockets that watch.
-    pub admins: BTreeSet<SocketKey>,
+    pub admins: Vec<SocketKey>,
     /// The other objects that have such.
-    watchers: BTreeMap<RoomName, Watcher>,
+    watchers: Vec<Watcher>,
     /// What has happened in this turn, and the number of the last of it.
-    changes: Vec<Change>,
+    changes: Vec<Kept>,
     last: u64,
     /// The last change of each object that the admins here know of.
-    known: BTreeMap<RoomName, u64>,
+    known: Vec<(RoomName, u64)>,
     /// What is gathered for them.
     gathering: Option<Gathering>,
 }
 
 /// Another object, from which this one is watched.
-#[derive(Default)]
 struct Watcher {
+    name: RoomName,
     /// What it is still to be told.
-    waiting: Vec<Change>,
-    /// The number of the last of that.
-    last: u64,
+    waiting: Vec<Kept>,
     /// Something did not arrive.
     lost: bool,
     /// News are under way; since then it has begun to watch anew.
@@ -51,6 +45,18 @@ struct Watcher {
 }
 
 impl Watcher {
+    const fn new(name: RoomName) -> Self {
+        Self {
+            name,
+            waiting: Vec::new(),
+            lost: false,
+            under_way: false,
+            began_anew: false,
+            attempts: 0,
+            not_before: Timestamp(0),
+        }
+    }
+
     /// When it is told.
     fn due(&self) -> Option<Timestamp> {
         let tries = self.lost && self.attempts < REPORT_ATTEMPTS;
@@ -60,20 +66,13 @@ impl Watcher {
 
 /// What all objects hold, as far as they have said.
 #[derive(Default)]
-pub struct Gathering {
+struct Gathering {
     /// Which one it is.
     number: u64,
-    waits_for: BTreeSet<RoomName>,
-    /// Sockets, and how many there are.
-    pub sockets: Vec<Box<RawValue>>,
-    /// How many there are.
-    pub count: usize,
-    /// How the objects are.
-    pub stats: Vec<Change>,
-    /// Those that have not answered.
-    pub silent: Vec<RoomName>,
-    /// What has happened meanwhile, where, and with which number.
-    held: Vec<(RoomName, u64, Change)>,
+    waits_for: Vec<RoomName>,
+    all: Vec<Kept>,
+    /// What has happened meanwhile.
+    held: Vec<News>,
 }
 
 impl Watch {
@@ -84,9 +83,8 @@ impl Watch {
             Some(json) => serde_json::from_str(json).map_err(|_| StorageError::Corrupt(KEY))?,
             None => Vec::new(),
         };
-        let watchers = names.into_iter().map(|name| (name, Watcher::default()));
         Ok(Self {
-            watchers: watchers.collect(),
+            watchers: names.into_iter().map(Watcher::new).collect(),
             last: now.0.saturating_mul(1000),
             ..Self::default()
         })
@@ -96,20 +94,24 @@ impl Watch {
         if self.watchers.is_empty() {
             return storage::forget_meta(sql, KEY);
         }
-        let names: Vec<&RoomName> = self.watchers.keys().collect();
+        let names: Vec<RoomName> = self.watchers.iter().map(|w| w.name.clone()).collect();
         let json = serde_json::to_string(&names).map_err(|_| StorageError::Corrupt(KEY))?;
         storage::set_meta(sql, KEY, &json)
     }
 
+    fn watcher(&mut self, name: &RoomName) -> Option<&mut Watcher> {
+        self.watchers.iter_mut().find(|w| w.name == *name)
+    }
+
     /// Whether anyone wants to know.
-    pub fn is_watched(&self) -> bool {
+    pub const fn is_watched(&self) -> bool {
         !self.admins.is_empty() || !self.watchers.is_empty()
     }
 
     // ── Being watched ──
 
     /// Something has happened to a socket here.
-    pub fn note(&mut self, change: impl FnOnce() -> Change) {
+    pub fn note(&mut self, change: impl FnOnce() -> Kept) {
         if self.is_watched() {
             self.last = self.last.saturating_add(1);
             self.changes.push(change());
@@ -117,7 +119,7 @@ impl Watch {
     }
 
     /// Whether anything has happened in this turn.
-    pub fn has_changes(&self) -> bool {
+    pub const fn has_changes(&self) -> bool {
         !self.changes.is_empty()
     }
 
@@ -128,50 +130,49 @@ impl Watch {
 
     /// An admin there has been given all that is here; false if too many others watch.
     pub fn watched_by(&mut self, sql: &dyn Sql, by: &RoomName) -> Result<bool, StorageError> {
-        let is_new = !self.watchers.contains_key(by);
-        if is_new && self.watchers.len() >= MAX_WATCHERS {
+        if let Some(watcher) = self.watcher(by) {
+            watcher.waiting.clear();
+            watcher.lost = false;
+            watcher.began_anew = watcher.under_way;
+            return Ok(true);
+        }
+        if self.watchers.len() >= MAX_WATCHERS {
             return Ok(false);
         }
-        let watcher = self.watchers.entry(by.clone()).or_default();
-        watcher.waiting.clear();
-        watcher.lost = false;
-        watcher.began_anew = watcher.under_way;
-        if is_new {
-            self.store(sql)?;
-        }
+        self.watchers.push(Watcher::new(by.clone()));
+        self.store(sql)?;
         Ok(true)
     }
 
-    /// What has happened in this turn goes to the other objects with the next news; given back with the
-    /// first one's number for the admins here.
-    pub fn take_changes(&mut self) -> (u64, Vec<Change>) {
+    /// What has happened in this turn goes to the other objects with the next news; given back for the
+    /// admins here.
+    pub fn take_changes(&mut self) -> Vec<Kept> {
         let changes = std::mem::take(&mut self.changes);
-        for watcher in self.watchers.values_mut() {
-            watcher.last = self.last;
+        for watcher in &mut self.watchers {
             watcher.waiting.extend(changes.iter().cloned());
             if watcher.waiting.len() > MAX_CHANGES {
                 watcher.waiting.clear();
                 watcher.lost = true;
             }
         }
-        (first_of(self.last, changes.len()), changes)
+        changes
     }
 
     /// What goes out now.
     pub fn news(&mut self, from: &RoomName, now: Timestamp) -> Vec<(RoomName, News)> {
+        let last = self.last;
         let due = self.watchers.iter_mut();
-        let due = due.filter(|(_, watcher)| watcher.due().is_some_and(|at| at <= now));
-        let news = due.map(|(by, watcher)| {
+        let due = due.filter(|watcher| watcher.due().is_some_and(|at| at <= now));
+        let news = due.map(|watcher| {
             watcher.under_way = true;
             watcher.began_anew = false;
-            let changes = std::mem::take(&mut watcher.waiting);
             let news = News {
                 from: from.clone(),
-                first: first_of(watcher.last, changes.len()),
-                changes,
+                last,
+                events: std::mem::take(&mut watcher.waiting),
                 lost: std::mem::take(&mut watcher.lost),
             };
-            (by.clone(), news)
+            (watcher.name.clone(), news)
         });
         news.collect()
     }
@@ -182,16 +183,16 @@ impl Watch {
         sql: &dyn Sql,
         now: Timestamp,
         by: &RoomName,
-        heard: Option<Heard>,
+        answer: Option<Pushed>,
     ) -> Result<(), StorageError> {
-        let Some(watcher) = self.watchers.get_mut(by) else {
+        let Some(watcher) = self.watcher(by) else {
             return Ok(());
         };
         watcher.under_way = false;
-        match heard {
-            Some(Heard { watching }) => {
-                if !watching && !watcher.began_anew {
-                    self.watchers.remove(by);
+        match answer {
+            Some(Pushed { linked }) => {
+                if !linked && !watcher.began_anew {
+                    self.watchers.retain(|watcher| watcher.name != *by);
                     return self.store(sql);
                 }
                 watcher.attempts = 0;
@@ -209,44 +210,45 @@ impl Watch {
 
     /// When to try again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.watchers.values().filter_map(Watcher::due).min()
+        self.watchers.iter().filter_map(Watcher::due).min()
     }
 
     // ── Watching ──
 
-    /// An admin is gone.
+    /// A socket is gone; it may have been an admin's.
     pub fn gone(&mut self, key: SocketKey) {
-        if self.admins.remove(&key) && self.admins.is_empty() {
+        self.admins.retain(|admin| *admin != key);
+        if self.admins.is_empty() {
             self.gathering = None;
             self.known.clear();
         }
     }
 
     /// The admins here are to be shown everything: these have to say what they hold.
-    pub fn gather(&mut self, number: u64, objects: BTreeSet<RoomName>) {
+    pub fn gather(&mut self, number: u64, objects: Vec<RoomName>) {
         let held = self.gathering.take().map(|g| g.held).unwrap_or_default();
         self.gathering = Some(Gathering {
             number,
             waits_for: objects,
+            all: Vec::new(),
             held,
-            ..Gathering::default()
         });
     }
 
-    /// An object that was asked for this gathering has said what it holds, or has not.
-    pub fn gathered(&mut self, number: u64, object: &RoomName, watched: Option<Watched>) {
+    /// An object that was asked for this gathering has said what it holds, or has not and that is to be
+    /// said.
+    pub fn gathered(&mut self, number: u64, object: &RoomName, all: Result<News, Kept>) {
         let Some(gathering) = self.gathering.as_mut().filter(|g| g.number == number) else {
             return;
         };
-        gathering.waits_for.remove(object);
-        let Some(watched) = watched else {
-            gathering.silent.push(object.clone());
-            return;
-        };
-        self.known.insert(object.clone(), watched.at);
-        gathering.sockets.extend(watched.sockets);
-        gathering.count = gathering.count.saturating_add(watched.count);
-        gathering.stats.push(watched.stats);
+        gathering.waits_for.retain(|waits_for| waits_for != object);
+        match all {
+            Ok(news) => {
+                gathering.all.extend(news.events);
+                known(&mut self.known, object, news.last);
+            }
+            Err(warning) => gathering.all.push(warning),
+        }
     }
 
     /// Whether all that were asked have answered.
@@ -256,55 +258,56 @@ impl Watch {
     }
 
     /// What was gathered, with what this very object holds, and what is to be told behind it.
-    pub fn take_gathered(
-        &mut self,
-        name: &RoomName,
-        here: Watched,
-    ) -> Option<(Gathering, Vec<Change>)> {
+    pub fn take_gathered(&mut self, here: News) -> Option<(Vec<Kept>, Vec<Kept>)> {
         let number = self.gathering.as_ref()?.number;
-        self.gathered(number, name, Some(here));
-        let mut gathering = self.gathering.take()?;
-        let held = std::mem::take(&mut gathering.held).into_iter();
-        let held = held.filter_map(|(from, number, change)| self.fresh(&from, number, change));
-        let held = held.collect();
-        Some((gathering, held))
+        let name = here.from.clone();
+        self.gathered(number, &name, Ok(here));
+        let Gathering { all, held, .. } = self.gathering.take()?;
+        let held = held.into_iter().flat_map(|news| self.fresh(news));
+        Some((all, held.collect()))
     }
 
-    /// What the admins here are to be told now, of what has happened at an object. None if that must be
-    /// asked for anew.
-    pub fn heard(
+    /// What the admins here are to be told now of that. None if it must be asked for anew.
+    pub fn heard(&mut self, news: News) -> Option<Vec<Kept>> {
+        let Some(gathering) = &mut self.gathering else {
+            return Some(self.fresh(news));
+        };
+        gathering.held.push(news);
+        let held = gathering.held.iter().map(|news| news.events.len());
+        if held.fold(0, usize::saturating_add) <= MAX_CHANGES {
+            return Some(Vec::new());
+        }
+        gathering.held.clear();
+        None
+    }
+
+    /// What the admins here do not know of yet.
+    fn fresh(
         &mut self,
-        from: &RoomName,
-        first: u64,
-        changes: Vec<Change>,
-    ) -> Option<Vec<Change>> {
-        let numbered = (first..).zip(changes);
-        if let Some(gathering) = &mut self.gathering {
-            let held = numbered.map(|(number, change)| (from.clone(), number, change));
-            gathering.held.extend(held);
-            if gathering.held.len() <= MAX_CHANGES {
-                return Some(Vec::new());
-            }
-            gathering.held.clear();
-            return None;
-        }
-        let fresh = numbered.filter_map(|(number, change)| self.fresh(from, number, change));
-        Some(fresh.collect())
-    }
-
-    /// A change that the admins here do not know of yet.
-    fn fresh(&mut self, from: &RoomName, number: u64, change: Change) -> Option<Change> {
-        let known = self.known.entry(from.clone()).or_default();
-        if number <= *known {
-            return None;
-        }
-        *known = number;
-        Some(change)
+        News {
+            from,
+            last,
+            mut events,
+            ..
+        }: News,
+    ) -> Vec<Kept> {
+        let before = known(&mut self.known, &from, last);
+        let new = usize::try_from(last.saturating_sub(before)).unwrap_or(usize::MAX);
+        events.split_off(events.len().saturating_sub(new))
     }
 }
 
-/// The number of the first of so many changes.
-fn first_of(last: u64, count: usize) -> u64 {
-    let count = u64::try_from(count).unwrap_or(u64::MAX);
-    last.saturating_sub(count).saturating_add(1)
+/// The last change of an object that is known of from now on; gives the one before.
+fn known(all: &mut Vec<(RoomName, u64)>, object: &RoomName, last: u64) -> u64 {
+    match all.iter_mut().find(|(name, _)| name == object) {
+        Some((_, known)) => {
+            let before = *known;
+            *known = last.max(before);
+            before
+        }
+        None => {
+            all.push((object.clone(), last));
+            0
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! `/admin`: what Socket.IO's own admin UI (npm `@socket.io/admin-ui`) speaks. Who may watch, what they are
 //! told, and what they may have done; who tells it to whom is in `object/watch.rs`.
+//!
+//! What is told is written as text: names of namespaces, rooms and events, ids and times have no character
+//! that JSON would have to escape.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     Action, Client, Namespace,
@@ -11,52 +13,21 @@ use super::{
 use crate::{
     auth::Claims,
     error::{Code, Refusal},
-    event::Args,
-    names::{RoomName, Timestamp, UserId},
-    wire::{Change, Deed, Order},
+    event::{Args, raw},
+    names::{RoomName, Timestamp},
+    wire::Kept,
 };
 
 /// The namespace `/admin`.
 pub struct Admin;
 
-const CONFIG: &str = "config";
-const ALL_SOCKETS: &str = "all_sockets";
-const SOCKET_CONNECTED: &str = "socket_connected";
-const SOCKET_UPDATED: &str = "socket_updated";
-const SOCKET_DISCONNECTED: &str = "socket_disconnected";
-const ROOM_JOINED: &str = "room_joined";
-const ROOM_LEFT: &str = "room_left";
-const SERVER_STATS: &str = "server_stats";
-
 /// What its page may offer: what it has buttons for. Without `AGGREGATED_EVENTS` it counts what it is
 /// shown itself and wants no statistics every two seconds, without `ALL_EVENTS` no events.
-const FEATURES: [&str; 4] = ["DISCONNECT", "LEAVE", "MDISCONNECT", "MLEAVE"];
+const CONFIG: &str =
+    r#"{"supportedFeatures":["JOIN","LEAVE","DISCONNECT","MLEAVE","MDISCONNECT"]}"#;
 
 /// At these words, and no others, its page asks for the password again.
 const ASK_AGAIN: &str = "invalid credentials";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Config {
-    supported_features: [&'static str; 4],
-}
-
-/// `_disconnect`'s arguments.
-#[derive(Deserialize)]
-struct Disconnect {
-    namespace: String,
-    client: bool,
-    whom: String,
-}
-
-/// `leave`'s arguments.
-#[derive(Deserialize)]
-struct Leave {
-    namespace: String,
-    room: String,
-    #[serde(default)]
-    whom: Option<String>,
-}
 
 impl Namespace for Admin {
     fn name(&self) -> &'static str {
@@ -83,175 +54,198 @@ impl Namespace for Admin {
     }
 
     fn connect(&self, _: &Client<'_>) -> Vec<Action> {
-        let config = Config {
-            supported_features: FEATURES,
-        };
-        vec![Action::emit(CONFIG, &config)]
+        let Kept { event, args } = one("config", CONFIG.to_owned());
+        vec![Action::Emit { event, args }]
     }
 
     fn event(&self, _: &Client<'_>, event: &str, args: &Args) -> Result<Vec<Action>, Refusal> {
-        let order = match event {
-            "_disconnect" => {
-                let Disconnect {
-                    namespace,
-                    client,
-                    whom,
-                } = read(args)?;
-                let deed = Deed::Disconnect { client };
-                Order {
-                    namespace,
-                    whom,
-                    deed,
-                }
-            }
-            "leave" => {
-                let Leave {
-                    namespace,
-                    room,
-                    whom,
-                } = read(args)?;
-                Order {
-                    namespace,
-                    deed: Deed::Leave(room_in_payload(&room)?),
-                    whom: whom.unwrap_or(room),
-                }
-            }
-            _ => return Err(unknown_event(self.name(), event)),
-        };
-        Ok(vec![Action::Administer(order)])
+        order(event, args)?;
+        Ok(vec![Action::Administer(Kept {
+            event: event.to_owned(),
+            args: args.clone(),
+        })])
     }
 }
 
-/// Arguments by their places.
-fn read<T: DeserializeOwned>(args: &Args) -> Result<T, Refusal> {
-    serde_json::from_str(&args.to_array())
-        .map_err(|_| Refusal::invalid("these are not the event's arguments"))
+/// What an admin wants done with sockets.
+#[derive(Debug)]
+pub struct Order {
+    /// With those of this namespace.
+    pub namespace: String,
+    /// With the one of this id, or those that are in the room of this name.
+    pub whom: String,
+    /// What.
+    pub deed: Deed,
+}
+
+/// What is done with a socket.
+#[derive(Debug)]
+pub enum Deed {
+    /// It joins a room, if its token lets it: as if its client had asked.
+    Join(RoomName),
+    /// It is taken out of a room.
+    Leave(RoomName),
+    /// It is disconnected.
+    Disconnect,
+    /// Its client is, with all its sockets.
+    DisconnectClient,
+}
+
+/// What an event of the page means.
+pub fn order(event: &str, args: &Args) -> Result<Order, Refusal> {
+    let args: Vec<Value> = serde_json::from_str(&args.to_array()).unwrap_or_default();
+    let (namespace, what, whom) = match args.as_slice() {
+        [Value::String(namespace), what, Value::String(whom)] => (namespace, what, Some(whom)),
+        [Value::String(namespace), what] => (namespace, what, None),
+        _ => return Err(wrong()),
+    };
+    let room = || room_in_payload(what.as_str().ok_or_else(wrong)?);
+    let (deed, whom) = match event {
+        "join" => (Deed::Join(room()?), whom.map(String::as_str)),
+        // All who are there.
+        "leave" => (
+            Deed::Leave(room()?),
+            whom.map(String::as_str).or(what.as_str()),
+        ),
+        "_disconnect" => {
+            let deed = match what {
+                Value::Bool(true) => Deed::DisconnectClient,
+                _ => Deed::Disconnect,
+            };
+            (deed, whom.map(String::as_str))
+        }
+        _ => return Err(unknown_event(Admin.name(), event)),
+    };
+    Ok(Order {
+        namespace: namespace.clone(),
+        whom: whom.ok_or_else(wrong)?.to_owned(),
+        deed,
+    })
+}
+
+fn wrong() -> Refusal {
+    Refusal::invalid("these are not the event's arguments")
 }
 
 /// A socket, as its page has it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub struct Shown<'a> {
     /// Its id.
     pub id: &'a str,
     /// Its session; not the whole of it, for that is a secret.
-    pub client_id: &'a str,
-    /// `websocket` or `polling`.
-    pub transport: &'static str,
+    pub client: &'a str,
+    /// Whether it polls.
+    pub polls: bool,
     /// Its namespace.
-    pub nsp: &'a str,
+    pub namespace: &'a str,
     /// Whose it is.
-    pub data: Whose<'a>,
-    /// How it came.
-    pub handshake: Handshake<'a>,
+    pub claims: &'a Claims,
+    /// The object that holds it. Addresses of clients are not kept; it stands in their place.
+    pub home: &'a RoomName,
+    /// When it came.
+    pub since: Timestamp,
     /// The rooms that it is in.
     pub rooms: Vec<&'a str>,
 }
 
-/// Whose a socket is.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Whose<'a> {
-    /// The user.
-    pub user_id: &'a UserId,
-    /// Their name.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
-    /// Their role.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<&'a str>,
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
-/// How a socket came. Addresses are not kept; the object that holds it stands in its place.
-#[derive(Debug, Serialize)]
-pub struct Handshake<'a> {
-    /// The object.
-    pub address: &'a RoomName,
-    /// When, in milliseconds since 1970.
-    pub issued: Timestamp,
-    /// Not kept.
-    pub headers: Nothing,
-    /// Not kept.
-    pub query: Nothing,
+/// A socket, as it is in a list.
+pub fn socket(shown: &Shown<'_>) -> Kept {
+    let Shown {
+        id,
+        client,
+        polls,
+        namespace,
+        claims,
+        home,
+        since,
+        rooms,
+    } = shown;
+    let transport = if *polls { "polling" } else { "websocket" };
+    let (user, name, role) = (json(&claims.user), json(&claims.name), json(&claims.role));
+    let rooms = json(rooms);
+    let Timestamp(issued) = since;
+    one(
+        SOCKET,
+        format!(
+            r#"{{"id":"{id}","clientId":"{client}","transport":"{transport}","nsp":"{namespace}","data":{{"userId":{user},"name":{name},"role":{role}}},"handshake":{{"address":"{home}","issued":{issued},"headers":{{}},"query":{{}}}},"rooms":{rooms}}}"#
+        ),
+    )
 }
 
-/// `{}`.
-#[derive(Debug, Serialize)]
-pub struct Nothing {}
+/// The event, between objects, that stands for a socket that is there.
+pub const SOCKET: &str = "socket";
 
-/// An object that holds sockets, as its page has it: a server.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Stats<'a> {
-    /// Its name.
-    pub server_id: &'a RoomName,
-    /// The same: it is on no host of ours.
-    pub hostname: &'a RoomName,
-    /// Nor is it a process.
-    pub pid: u32,
-    /// For so many seconds it has been awake.
-    pub uptime: u64,
-    /// Its sessions.
-    pub clients_count: usize,
-    /// Those of them that poll.
-    pub polling_clients_count: usize,
-}
-
-fn change(event: &str, args: &impl Serialize) -> Change {
-    Change {
+fn one(event: &str, json: String) -> Kept {
+    Kept {
         event: event.to_owned(),
-        args: Args::several(args),
+        args: Args::One(raw(json)),
     }
 }
 
-/// A socket as JSON.
-pub fn socket(shown: &Shown<'_>) -> Box<RawValue> {
-    serde_json::value::to_raw_value(shown).unwrap_or_default()
+fn several(event: &str, json: String) -> Kept {
+    Kept {
+        event: event.to_owned(),
+        args: Args::Array(raw(json)),
+    }
 }
 
 /// All of them; those that are not among them are no more.
-pub fn all_sockets(sockets: &[Box<RawValue>]) -> Change {
-    change(ALL_SOCKETS, &(sockets,))
+pub fn all_sockets<'a>(sockets: impl Iterator<Item = &'a RawValue>) -> Kept {
+    let sockets: Vec<&str> = sockets.map(RawValue::get).collect();
+    one("all_sockets", format!("[{}]", sockets.join(",")))
 }
 
 /// A socket has connected.
-pub fn connected(socket: &RawValue, at: Timestamp) -> Change {
-    change(SOCKET_CONNECTED, &(socket, at.rfc3339()))
+pub fn connected(socket: &RawValue, at: Timestamp) -> Kept {
+    several(
+        "socket_connected",
+        format!(r#"[{socket},"{}"]"#, at.rfc3339()),
+    )
 }
 
 /// It polls no longer.
-pub fn upgraded(namespace: &str, id: &str) -> Change {
-    #[derive(Serialize)]
-    struct Upgraded<'a> {
-        id: &'a str,
-        nsp: &'a str,
-        transport: &'static str,
-    }
-    let upgraded = Upgraded {
-        id,
-        nsp: namespace,
-        transport: WEBSOCKET,
-    };
-    change(SOCKET_UPDATED, &(upgraded,))
+pub fn upgraded(namespace: &str, id: &str) -> Kept {
+    one(
+        "socket_updated",
+        format!(r#"{{"id":"{id}","nsp":"{namespace}","transport":"websocket"}}"#),
+    )
 }
 
 /// It is gone.
-pub fn disconnected(namespace: &str, id: &str, reason: &str, at: Timestamp) -> Change {
-    change(SOCKET_DISCONNECTED, &(namespace, id, reason, at.rfc3339()))
+pub fn disconnected(namespace: &str, id: &str, reason: &str, at: Timestamp) -> Kept {
+    let at = at.rfc3339();
+    several(
+        "socket_disconnected",
+        format!(r#"["{namespace}","{id}","{reason}","{at}"]"#),
+    )
 }
 
 /// It is in a room, or is no longer.
-pub fn moved(namespace: &str, room: &RoomName, id: &str, is_in: bool, at: Timestamp) -> Change {
-    let event = if is_in { ROOM_JOINED } else { ROOM_LEFT };
-    change(event, &(namespace, room, id, at.rfc3339()))
+pub fn moved(namespace: &str, room: &RoomName, id: &str, is_in: bool, at: Timestamp) -> Kept {
+    let event = if is_in { "room_joined" } else { "room_left" };
+    let at = at.rfc3339();
+    several(event, format!(r#"["{namespace}","{room}","{id}","{at}"]"#))
 }
 
-/// How an object is.
-pub fn stats(stats: &Stats<'_>) -> Change {
-    change(SERVER_STATS, &(stats,))
+/// An object that holds sockets: for its page, a server. It is on no host and in no process of ours.
+pub fn stats(name: &RoomName, uptime_s: u64, clients: usize, polling: usize) -> Kept {
+    one(
+        "server_stats",
+        format!(
+            r#"{{"serverId":"{name}","hostname":"{name}","pid":0,"uptime":{uptime_s},"clientsCount":{clients},"pollingClientsCount":{polling}}}"#
+        ),
+    )
 }
 
-/// The transport's name.
-pub const WEBSOCKET: &str = "websocket";
-/// The other one's.
-pub const POLLING: &str = "polling";
+/// What cannot be shown. `message` has nothing to escape.
+pub fn warning(code: Code, message: &str) -> Kept {
+    let code = code.as_str();
+    one(
+        "error",
+        format!(r#"{{"message":"{message}","code":"{code}"}}"#),
+    )
+}

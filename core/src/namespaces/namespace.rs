@@ -12,7 +12,7 @@ use crate::{
     fields::Fields,
     limits::MAX_CLIENT_ID_LEN,
     names::{RoomName, Timestamp, UserId},
-    wire::{Joined, Order},
+    wire::{Joined, Kept},
 };
 
 /// The client of a socket, as a namespace sees it.
@@ -113,8 +113,8 @@ pub enum Action {
     },
     /// The event's ack is answered with this, and not with `{ok: true}`.
     Ack(Args),
-    /// Something is done with other sockets, wherever they are.
-    Administer(Order),
+    /// This is done with other sockets, wherever they are.
+    Administer(Kept),
 }
 
 /// An event for one room, or for another.

@@ -60,7 +60,7 @@ impl Object {
                         next_ask: 0,
                     });
                     if namespaces::watches(&namespace) {
-                        self.hub.watch.admins.insert(key);
+                        self.hub.watch.admins.push(key);
                     }
                     session.sockets.insert(namespace, key);
                 }

@@ -13,7 +13,7 @@ use crate::{
     room::{Delivery, Job},
     storage::{self, Sql, StorageError},
     twilio::rest::{Answer, Call},
-    wire::{Access, Caller, Connect, EngineRequest, Heard, Membership, Pushed, Recovered, Request},
+    wire::{Access, Caller, Connect, EngineRequest, Membership, Pushed, Recovered, Request},
 };
 
 /// A question of this object's to another one.
@@ -268,9 +268,10 @@ impl Input {
                     Request::Lines => Ok(r#"{"lines":[]}"#.to_owned()),
                     Request::Unread => Ok(r#"{"unread":0}"#.to_owned()),
                     Request::IsMember { .. } => Ok(Membership { member: false }.to_json()),
-                    Request::Push { .. } => Ok(Pushed { linked: false }.to_json()),
+                    Request::Push { .. } | Request::News(_) => {
+                        Ok(Pushed { linked: false }.to_json())
+                    }
                     Request::Recover(_) => Ok(Recovered::Gone.to_json()),
-                    Request::News(_) => Ok(Heard { watching: false }.to_json()),
                     Request::Administer(_) => Ok("{}".to_owned()),
                     _ => return None,
                 },

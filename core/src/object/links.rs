@@ -189,7 +189,7 @@ impl Object {
                 self.recover_answered(sql, now, key, recover, hops, answer, false)
             }
             Some(Call::Watch { object, number }) => {
-                self.hub.watch.gathered(number, &object, read(answer));
+                self.lobby_gathered(number, &object, read(answer));
                 Ok(())
             }
             Some(Call::News(by)) => self.hub.watch.answered(sql, now, &by, read(answer)),

@@ -478,7 +478,7 @@ impl Object {
                     answered = true;
                     self.ack(key, ack.take(), &args);
                 }
-                Action::Administer(order) => self.administer(sql, now, &order)?,
+                Action::Administer(order) => self.administer(sql, now, order)?,
             }
         }
         if !answered {

@@ -28,6 +28,7 @@ mod lines;
 mod simulation;
 mod socket_io;
 mod tokens;
+mod watch;
 mod world;
 
 /// SQLite that fails the n-th statement from now, if told to.

@@ -5,19 +5,21 @@
 //! has more to do: who watches while nothing happens costs nothing. What is lost on its way is made good
 //! by asking everyone anew.
 
-use std::collections::BTreeSet;
-
 use serde_json::value::RawValue;
 
 use super::{Decided, Object, links::Call, requests::to_json};
 use crate::{
     error::{Code, Refusal},
+    event::Args,
     hub::{DisconnectReason, Session, Socket, SocketKey, Stage},
     limits::{MAX_SHOWN_BYTES, MAX_SHOWN_SOCKETS, MAX_WATCHED_LOBBIES},
     names::{RoomName, Timestamp},
-    namespaces::{self, admin},
+    namespaces::{
+        self, Action,
+        admin::{self, Deed, Order},
+    },
     storage::{Sql, StorageError},
-    wire::{Change, Deed, Heard, News, Order, Request, Watched},
+    wire::{Kept, News, Pushed, Request},
 };
 
 impl Object {
@@ -30,10 +32,10 @@ impl Object {
         };
         let is_admin = namespaces::watches(&socket.record.namespace);
         if is_admin {
-            self.hub.watch.admins.insert(key);
+            self.hub.watch.admins.push(key);
         }
         if self.hub.watch.is_watched()
-            && let Some(shown) = self.shown(key)
+            && let Some(Args::One(shown)) = self.shown(key).map(|shown| shown.args)
         {
             self.hub.watch.note(|| admin::connected(&shown, now));
         }
@@ -66,63 +68,49 @@ impl Object {
     }
 
     /// A socket as an admin sees it.
-    fn shown(&self, key: SocketKey) -> Option<Box<RawValue>> {
-        let socket = self.hub.sockets.get(key)?;
-        let record = &socket.record;
-        let polls = self.hub.sessions.get(&record.session);
-        let polls = polls.is_some_and(|session| session.is_polling);
+    fn shown(&self, key: SocketKey) -> Option<Kept> {
+        let record = &self.hub.sockets.get(key)?.record;
+        let session = self.hub.sessions.get(&record.session);
         let rooms = record.rooms.keys();
         let rooms = rooms.filter(|room| !namespaces::is_internal(room));
-        let claims = &record.claims;
         Some(admin::socket(&admin::Shown {
             id: &record.id,
-            client_id: Session::public_part(&record.session),
-            transport: if polls {
-                admin::POLLING
-            } else {
-                admin::WEBSOCKET
-            },
-            nsp: &record.namespace,
-            data: admin::Whose {
-                user_id: &claims.user,
-                name: claims.name.as_deref(),
-                role: claims.role.as_deref(),
-            },
-            handshake: admin::Handshake {
-                address: &self.room.name,
-                issued: record.opened_at,
-                headers: admin::Nothing {},
-                query: admin::Nothing {},
-            },
+            client: Session::public_part(&record.session),
+            polls: session.is_some_and(|session| session.is_polling),
+            namespace: &record.namespace,
+            claims: &record.claims,
+            home: &self.room.name,
+            since: record.opened_at,
             rooms: rooms.map(RoomName::as_str).collect(),
         }))
     }
 
-    fn stats_of_sessions(&mut self, now: Timestamp) -> Change {
-        let (sessions, name) = (&mut self.hub.sessions, &self.room.name);
+    fn stats_of_sessions(&mut self, now: Timestamp) -> Kept {
+        let uptime_s = now.0.saturating_sub(self.opened_at.0).div_euclid(1000);
+        let sessions = &mut self.hub.sessions;
         let polling = sessions.len().saturating_sub(sessions.on_websocket());
-        admin::stats(&admin::Stats {
-            server_id: name,
-            hostname: name,
-            pid: 0,
-            uptime: now.0.saturating_sub(self.opened_at.0).div_euclid(1000),
-            clients_count: sessions.len(),
-            polling_clients_count: polling,
-        })
+        admin::stats(&self.room.name, uptime_s, sessions.len(), polling)
     }
 
     /// All that is here, as far as it is shown.
-    fn all_here(&mut self, now: Timestamp) -> Watched {
+    fn all_here(&mut self, now: Timestamp) -> News {
         let connected = self.hub.sockets.iter();
         let connected = connected.filter(|(_, s)| matches!(s.stage, Stage::Connected));
         let keys: Vec<SocketKey> = connected.map(|(key, _)| key).collect();
         let first = keys.iter().take(MAX_SHOWN_SOCKETS);
-        let sockets = first.filter_map(|key| self.shown(*key)).collect();
-        Watched {
-            at: self.hub.watch.last(),
-            sockets,
-            count: keys.len(),
-            stats: self.stats_of_sessions(now),
+        let mut events: Vec<Kept> = first.filter_map(|key| self.shown(*key)).collect();
+        if keys.len() > MAX_SHOWN_SOCKETS {
+            events.push(not_all(
+                keys.len(),
+                &format!("sockets of {}", self.room.name),
+            ));
+        }
+        events.push(self.stats_of_sessions(now));
+        News {
+            from: self.room.name.clone(),
+            last: self.hub.watch.last(),
+            events,
+            lost: false,
         }
     }
 
@@ -135,10 +123,17 @@ impl Object {
             let stats = self.stats_of_sessions(now);
             self.hub.watch.note(|| stats);
         }
-        let (first, changes) = self.hub.watch.take_changes();
+        let events = self.hub.watch.take_changes();
         let name = self.room.name.clone();
-        self.show(&name, first, changes);
-        self.show_gathered(now);
+        if !self.hub.watch.admins.is_empty() {
+            self.show(News {
+                from: name.clone(),
+                last: self.hub.watch.last(),
+                events,
+                lost: false,
+            });
+            self.show_gathered(now);
+        }
         for (by, news) in self.hub.watch.news(&name, now) {
             let call = Call::News(by.clone());
             self.ask(by, &Request::News(news), call);
@@ -162,7 +157,7 @@ impl Object {
 
     // ── What the admins here are shown ───────────────────────────────────────────────────────────
 
-    fn other_lobbies(&self) -> BTreeSet<RoomName> {
+    fn other_lobbies(&self) -> Vec<RoomName> {
         let lobbies = self.environment.config.lobbies.min(MAX_WATCHED_LOBBIES);
         let lobbies = (0..lobbies).map(RoomName::lobby);
         lobbies.filter(|lobby| *lobby != self.room.name).collect()
@@ -183,78 +178,87 @@ impl Object {
         }
     }
 
-    /// Once all have said what they hold, the admins here are told it: a list, as far as it goes into one
-    /// frame, and the others one by one.
+    /// A lobby has said what it holds, or has not.
+    pub(super) fn lobby_gathered(&mut self, number: u64, object: &RoomName, news: Option<News>) {
+        let warning = || {
+            let message = format!("{object} has not said what it holds");
+            admin::warning(Code::Unavailable, &message)
+        };
+        let news = news.ok_or_else(warning);
+        self.hub.watch.gathered(number, object, news);
+    }
+
+    /// Once all have, the admins here are told it: a list, as far as it goes into one frame, and the
+    /// others one by one.
     fn show_gathered(&mut self, now: Timestamp) {
         if !self.hub.watch.is_gathered() {
             return;
         }
-        let name = self.room.name.clone();
         let here = self.all_here(now);
-        let Some((mut gathering, held)) = self.hub.watch.take_gathered(&name, here) else {
+        let Some((all, held)) = self.hub.watch.take_gathered(here) else {
             return;
         };
-        gathering.sockets.truncate(MAX_SHOWN_SOCKETS);
+        let (mut sockets, mut others) = (Vec::new(), Vec::new());
+        for kept in all {
+            match kept {
+                Kept {
+                    event,
+                    args: Args::One(socket),
+                } if event == admin::SOCKET => sockets.push(socket),
+                other => others.push(other),
+            }
+        }
+        let lobbies = self.environment.config.lobbies;
+        if lobbies > MAX_WATCHED_LOBBIES {
+            others.push(not_all(lobbies, "lobbies"));
+        }
+        if sockets.len() > MAX_SHOWN_SOCKETS {
+            others.push(not_all(sockets.len(), "sockets"));
+            sockets.truncate(MAX_SHOWN_SOCKETS);
+        }
         let most = self.environment.config.max_payload_bytes;
         let most = most.div_euclid(2).min(MAX_SHOWN_BYTES);
         let mut bytes = 0_usize;
-        let fits = gathering.sockets.iter().take_while(|socket| {
+        let fits = sockets.iter().take_while(|socket| {
             bytes = bytes.saturating_add(socket.get().len());
             bytes <= most
         });
-        let (list, others) = gathering.sockets.split_at(fits.count());
-        let others = others.iter().map(|socket| admin::connected(socket, now));
-        let all = [admin::all_sockets(list)].into_iter().chain(others);
-        for change in all.chain(gathering.stats).chain(held) {
-            self.tell_each_admin(&change);
+        let fits = fits.count();
+        let sockets = || sockets.iter().map(|socket| -> &RawValue { socket });
+        self.tell_each_admin(&admin::all_sockets(sockets().take(fits)));
+        for socket in sockets().skip(fits) {
+            self.tell_each_admin(&admin::connected(socket, now));
         }
-        if gathering.count > gathering.sockets.len() {
-            let (shown, count) = (gathering.sockets.len(), gathering.count);
-            let message = format!("{shown} of {count} sockets are shown");
-            self.warn_admins(Code::PayloadTooLarge, &message);
-        }
-        if self.environment.config.lobbies > MAX_WATCHED_LOBBIES {
-            let message = format!("the first {MAX_WATCHED_LOBBIES} lobbies are shown");
-            self.warn_admins(Code::PayloadTooLarge, &message);
-        }
-        for object in gathering.silent {
-            let message = format!("{object} has not said what it holds");
-            self.warn_admins(Code::Unavailable, &message);
-        }
+        others
+            .iter()
+            .chain(&held)
+            .for_each(|e| self.tell_each_admin(e));
     }
 
-    fn tell_each_admin(&mut self, Change { event, args }: &Change) {
-        let admins: Vec<SocketKey> = self.hub.watch.admins.iter().copied().collect();
-        for key in admins {
+    fn tell_each_admin(&mut self, Kept { event, args }: &Kept) {
+        for key in self.hub.watch.admins.clone() {
             self.emit(key, event, args.clone(), false);
         }
     }
 
-    fn warn_admins(&mut self, code: Code, message: &str) {
-        let admins: Vec<SocketKey> = self.hub.watch.admins.iter().copied().collect();
-        for key in admins {
-            self.tell_error(key, None, code, message);
-        }
-    }
-
     /// What has happened at an object, this one or another.
-    fn show(&mut self, from: &RoomName, first: u64, changes: Vec<Change>) {
-        match self.hub.watch.heard(from, first, changes) {
-            Some(changes) => changes.iter().for_each(|c| self.tell_each_admin(c)),
+    fn show(&mut self, news: News) {
+        match self.hub.watch.heard(news) {
+            Some(events) => events.iter().for_each(|event| self.tell_each_admin(event)),
             None => self.gather(),
         }
     }
 
     /// What another object says has happened there.
-    pub(super) fn heard_news(&mut self, news: &News) -> Heard {
-        let watching = !self.hub.watch.admins.is_empty();
-        if watching {
-            self.show(&news.from, news.first, news.changes.clone());
+    pub(super) fn heard_news(&mut self, news: &News) -> Pushed {
+        let linked = !self.hub.watch.admins.is_empty();
+        if linked {
+            self.show(news.clone());
             if news.lost {
                 self.gather();
             }
         }
-        Heard { watching }
+        Pushed { linked }
     }
 
     // ── What admins want done ────────────────────────────────────────────────────────────────────
@@ -264,13 +268,13 @@ impl Object {
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        order: &Order,
+        order: Kept,
     ) -> Result<(), StorageError> {
+        let request = Request::Administer(order.clone());
         for lobby in self.other_lobbies() {
-            let request = Request::Administer(order.clone());
             self.ask(lobby, &request, Call::Administer);
         }
-        self.obey(sql, now, order)
+        self.obey(sql, now, &order)
     }
 
     /// The same for the sockets here.
@@ -278,11 +282,19 @@ impl Object {
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
-        order: &Order,
+        Kept { event, args }: &Kept,
     ) -> Result<(), StorageError> {
+        // It was looked at where it came from.
+        let Ok(Order {
+            namespace,
+            whom,
+            deed,
+        }) = admin::order(event, args)
+        else {
+            return Ok(());
+        };
         let sockets = &self.hub.sockets;
-        let keys: Vec<SocketKey> = match (sockets.of_id(&order.whom), RoomName::parse(&order.whom))
-        {
+        let keys: Vec<SocketKey> = match (sockets.of_id(&whom), RoomName::parse(&whom)) {
             (Some(key), _) => vec![key],
             (None, Ok(room)) => sockets.members(&room).map(|(key, _)| key).collect(),
             (None, Err(_)) => Vec::new(),
@@ -291,16 +303,20 @@ impl Object {
             let Some(Socket { record, .. }) = self.hub.sockets.get(key) else {
                 continue;
             };
-            if record.namespace != order.namespace {
+            if record.namespace != namespace {
                 continue;
             }
-            match &order.deed {
-                Deed::Disconnect { client: false } => self.disconnect_socket(sql, now, key)?,
-                Deed::Disconnect { client: true } => {
+            match &deed {
+                Deed::Join(room) => {
+                    let join = vec![Action::Join(room.clone())];
+                    self.act(sql, now, key, "join", None, join)?;
+                }
+                Deed::Leave(room) => self.put_out(sql, now, key, room)?,
+                Deed::Disconnect => self.disconnect_socket(sql, now, key)?,
+                Deed::DisconnectClient => {
                     let sid = record.session.clone();
                     self.disconnect_client(sql, now, &sid)?;
                 }
-                Deed::Leave(room) => self.put_out(sql, now, key, room)?,
             }
         }
         Ok(())
@@ -321,4 +337,10 @@ impl Object {
         }
         self.close_session(sql, now, sid, DisconnectReason::Kicked)
     }
+}
+
+/// Of so many not all are shown.
+fn not_all(count: impl std::fmt::Display, what: &str) -> Kept {
+    let message = format!("not all of {count} {what} are shown");
+    admin::warning(Code::PayloadTooLarge, &message)
 }

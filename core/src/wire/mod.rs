@@ -14,7 +14,7 @@ pub use link::{
     Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
     Recover, Recovered, Remains, Told, WasIn,
 };
-pub use watch::{Change, Deed, Heard, News, Order, Watched};
+pub use watch::News;
 
 use crate::{
     auth::Claims,
@@ -378,15 +378,15 @@ pub enum Request {
     },
     /// A client has come to another object with a session of this one.
     Recover(Recover),
-    /// An admin watches, from that object. Answered by [`Watched`].
+    /// An admin watches, from that object. Answered by [`News`].
     Watch {
         /// Which.
         by: RoomName,
     },
-    /// What happened to an object that is watched from this one. Answered by [`Heard`].
+    /// What happened to an object that is watched from this one. Answered by [`Pushed`].
     News(News),
-    /// What an admin wants done here. Answered by `{}`.
-    Administer(Order),
+    /// What an admin wants done here, as the admin's page says it. Answered by `{}`.
+    Administer(Kept),
 }
 
 impl Request {
