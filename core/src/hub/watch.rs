@@ -71,8 +71,9 @@ struct Gathering {
     number: u64,
     waits_for: Vec<RoomName>,
     all: Vec<Kept>,
-    /// What has happened meanwhile.
+    /// What has happened meanwhile, and how much that is.
     held: Vec<News>,
+    held_events: usize,
 }
 
 impl Watch {
@@ -110,12 +111,10 @@ impl Watch {
 
     // ── Being watched ──
 
-    /// Something has happened to a socket here.
-    pub fn note(&mut self, change: impl FnOnce() -> Kept) {
-        if self.is_watched() {
-            self.last = self.last.saturating_add(1);
-            self.changes.push(change());
-        }
+    /// Something has happened to a socket here, and is watched.
+    pub fn note(&mut self, change: Kept) {
+        self.last = self.last.saturating_add(1);
+        self.changes.push(change);
     }
 
     /// Whether anything has happened in this turn.
@@ -149,7 +148,7 @@ impl Watch {
     pub fn take_changes(&mut self) -> Vec<Kept> {
         let changes = std::mem::take(&mut self.changes);
         for watcher in &mut self.watchers {
-            watcher.waiting.extend(changes.iter().cloned());
+            watcher.waiting.extend_from_slice(&changes);
             if watcher.waiting.len() > MAX_CHANGES {
                 watcher.waiting.clear();
                 watcher.lost = true;
@@ -161,20 +160,21 @@ impl Watch {
     /// What goes out now.
     pub fn news(&mut self, from: &RoomName, now: Timestamp) -> Vec<(RoomName, News)> {
         let last = self.last;
-        let due = self.watchers.iter_mut();
-        let due = due.filter(|watcher| watcher.due().is_some_and(|at| at <= now));
-        let news = due.map(|watcher| {
-            watcher.under_way = true;
-            watcher.began_anew = false;
-            let news = News {
-                from: from.clone(),
-                last,
-                events: std::mem::take(&mut watcher.waiting),
-                lost: std::mem::take(&mut watcher.lost),
-            };
-            (watcher.name.clone(), news)
-        });
-        news.collect()
+        let mut all = Vec::new();
+        for watcher in &mut self.watchers {
+            if watcher.due().is_some_and(|at| at <= now) {
+                watcher.under_way = true;
+                watcher.began_anew = false;
+                let news = News {
+                    from: from.clone(),
+                    last,
+                    events: std::mem::take(&mut watcher.waiting),
+                    lost: std::mem::take(&mut watcher.lost),
+                };
+                all.push((watcher.name.clone(), news));
+            }
+        }
+        all
     }
 
     /// `by` has answered what it was told, or has not.
@@ -185,14 +185,15 @@ impl Watch {
         by: &RoomName,
         answer: Option<Pushed>,
     ) -> Result<(), StorageError> {
-        let Some(watcher) = self.watcher(by) else {
+        let at = self.watchers.iter().position(|w| w.name == *by);
+        let Some((at, watcher)) = at.and_then(|at| Some((at, self.watchers.get_mut(at)?))) else {
             return Ok(());
         };
         watcher.under_way = false;
         match answer {
             Some(Pushed { linked }) => {
                 if !linked && !watcher.began_anew {
-                    self.watchers.retain(|watcher| watcher.name != *by);
+                    self.watchers.remove(at);
                     return self.store(sql);
                 }
                 watcher.attempts = 0;
@@ -217,7 +218,9 @@ impl Watch {
 
     /// A socket is gone; it may have been an admin's.
     pub fn gone(&mut self, key: SocketKey) {
-        self.admins.retain(|admin| *admin != key);
+        if let Some(at) = self.admins.iter().position(|admin| *admin == key) {
+            self.admins.swap_remove(at);
+        }
         if self.admins.is_empty() {
             self.gathering = None;
             self.known.clear();
@@ -226,13 +229,10 @@ impl Watch {
 
     /// The admins here are to be shown everything: these have to say what they hold.
     pub fn gather(&mut self, number: u64, objects: Vec<RoomName>) {
-        let held = self.gathering.take().map(|g| g.held).unwrap_or_default();
-        self.gathering = Some(Gathering {
-            number,
-            waits_for: objects,
-            all: Vec::new(),
-            held,
-        });
+        let gathering = self.gathering.get_or_insert_default();
+        gathering.number = number;
+        gathering.waits_for = objects;
+        gathering.all.clear();
     }
 
     /// An object that was asked for this gathering has said what it holds, or has not and that is to be
@@ -241,10 +241,12 @@ impl Watch {
         let Some(gathering) = self.gathering.as_mut().filter(|g| g.number == number) else {
             return;
         };
-        gathering.waits_for.retain(|waits_for| waits_for != object);
+        if let Some(at) = gathering.waits_for.iter().position(|one| one == object) {
+            gathering.waits_for.swap_remove(at);
+        }
         match all {
-            Ok(news) => {
-                gathering.all.extend(news.events);
+            Ok(mut news) => {
+                gathering.all.append(&mut news.events);
                 known(&mut self.known, object, news.last);
             }
             Err(warning) => gathering.all.push(warning),
@@ -263,8 +265,11 @@ impl Watch {
         let name = here.from.clone();
         self.gathered(number, &name, Ok(here));
         let Gathering { all, held, .. } = self.gathering.take()?;
-        let held = held.into_iter().flat_map(|news| self.fresh(news));
-        Some((all, held.collect()))
+        let mut fresh = Vec::new();
+        for news in held {
+            fresh.append(&mut self.fresh(news));
+        }
+        Some((all, fresh))
     }
 
     /// What the admins here are to be told now of that. None if it must be asked for anew.
@@ -272,11 +277,12 @@ impl Watch {
         let Some(gathering) = &mut self.gathering else {
             return Some(self.fresh(news));
         };
+        gathering.held_events = gathering.held_events.saturating_add(news.events.len());
         gathering.held.push(news);
-        let held = gathering.held.iter().map(|news| news.events.len());
-        if held.fold(0, usize::saturating_add) <= MAX_CHANGES {
+        if gathering.held_events <= MAX_CHANGES {
             return Some(Vec::new());
         }
+        gathering.held_events = 0;
         gathering.held.clear();
         None
     }

@@ -193,10 +193,22 @@ fn several(event: &str, json: String) -> Kept {
     }
 }
 
-/// All of them; those that are not among them are no more.
-pub fn all_sockets<'a>(sockets: impl Iterator<Item = &'a RawValue>) -> Kept {
-    let sockets: Vec<&str> = sockets.map(RawValue::get).collect();
-    one("all_sockets", format!("[{}]", sockets.join(",")))
+/// All of them, as far as they are no longer than that together, and the others; those that are not among
+/// them are no more.
+pub fn all_sockets(sockets: &[Box<RawValue>], most_bytes: usize) -> (Kept, &[Box<RawValue>]) {
+    let mut list = "[".to_owned();
+    let mut others = sockets;
+    while let [socket, rest @ ..] = others
+        && list.len().saturating_add(socket.get().len()) < most_bytes
+    {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push_str(socket.get());
+        others = rest;
+    }
+    list.push(']');
+    (one("all_sockets", list), others)
 }
 
 /// A socket has connected.

@@ -8,7 +8,7 @@ use crate::{
     hub::{DisconnectReason, Record, Socket, SocketKey, Sockets, Stage},
     limits::{LOST_SOCKET_MS, MOVED_SESSION_MS},
     names::{RoomName, Timestamp, UserId},
-    namespaces::{self, Action, admin},
+    namespaces::{self, Action},
     storage::{Sql, StorageError, text},
 };
 
@@ -69,9 +69,7 @@ impl Object {
                     let mut record = record;
                     record.lost_at = Some(now);
                     record.store(sql)?;
-                    let Record { namespace, id, .. } = &record;
-                    let gone = || admin::disconnected(namespace, id, "transport close", now);
-                    self.hub.watch.note(gone);
+                    self.note_gone(now, &record, "transport close");
                     lost.push(record);
                 }
             }
@@ -170,10 +168,8 @@ impl Object {
         let Some(socket) = self.hub.sockets.remove(key) else {
             return Ok(None);
         };
-        let Record { namespace, id, .. } = &socket.record;
         if matches!(socket.stage, Stage::Connected) {
-            let disconnected = || admin::disconnected(namespace, id, reason, now);
-            self.hub.watch.note(disconnected);
+            self.note_gone(now, &socket.record, reason);
         }
         self.hub.watch.gone(key);
         for room in socket.record.rooms.keys() {

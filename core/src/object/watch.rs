@@ -5,13 +5,11 @@
 //! has more to do: who watches while nothing happens costs nothing. What is lost on its way is made good
 //! by asking everyone anew.
 
-use serde_json::value::RawValue;
-
 use super::{Decided, Object, links::Call, requests::to_json};
 use crate::{
     error::{Code, Refusal},
     event::Args,
-    hub::{DisconnectReason, Session, Socket, SocketKey, Stage},
+    hub::{DisconnectReason, Record, Session, Socket, SocketKey, Stage},
     limits::{MAX_SHOWN_BYTES, MAX_SHOWN_SOCKETS, MAX_WATCHED_LOBBIES},
     names::{RoomName, Timestamp},
     namespaces::{
@@ -37,7 +35,7 @@ impl Object {
         if self.hub.watch.is_watched()
             && let Some(Args::One(shown)) = self.shown(key).map(|shown| shown.args)
         {
-            self.hub.watch.note(|| admin::connected(&shown, now));
+            self.hub.watch.note(admin::connected(&shown, now));
         }
         if is_admin {
             self.gather();
@@ -52,18 +50,29 @@ impl Object {
         room: &RoomName,
         is_in: bool,
     ) {
-        if let Some(Socket { record, .. }) = self.hub.sockets.get(key) {
-            let (namespace, id) = (&record.namespace, &record.id);
-            let moved = || admin::moved(namespace, room, id, is_in, now);
+        if self.hub.watch.is_watched()
+            && let Some(Socket { record, .. }) = self.hub.sockets.get(key)
+        {
+            let moved = admin::moved(&record.namespace, room, &record.id, is_in, now);
             self.hub.watch.note(moved);
         }
     }
 
     /// It polls no longer.
     pub(super) fn note_upgraded(&mut self, key: SocketKey) {
-        if let Some(Socket { record, .. }) = self.hub.sockets.get(key) {
-            let upgraded = || admin::upgraded(&record.namespace, &record.id);
+        if self.hub.watch.is_watched()
+            && let Some(Socket { record, .. }) = self.hub.sockets.get(key)
+        {
+            let upgraded = admin::upgraded(&record.namespace, &record.id);
             self.hub.watch.note(upgraded);
+        }
+    }
+
+    /// Its wire is gone, or it is.
+    pub(super) fn note_gone(&mut self, now: Timestamp, record: &Record, reason: &str) {
+        if self.hub.watch.is_watched() {
+            let gone = admin::disconnected(&record.namespace, &record.id, reason, now);
+            self.hub.watch.note(gone);
         }
     }
 
@@ -94,16 +103,17 @@ impl Object {
 
     /// All that is here, as far as it is shown.
     fn all_here(&mut self, now: Timestamp) -> News {
-        let connected = self.hub.sockets.iter();
-        let connected = connected.filter(|(_, s)| matches!(s.stage, Stage::Connected));
-        let keys: Vec<SocketKey> = connected.map(|(key, _)| key).collect();
-        let first = keys.iter().take(MAX_SHOWN_SOCKETS);
-        let mut events: Vec<Kept> = first.filter_map(|key| self.shown(*key)).collect();
-        if keys.len() > MAX_SHOWN_SOCKETS {
-            events.push(not_all(
-                keys.len(),
-                &format!("sockets of {}", self.room.name),
-            ));
+        let (mut events, mut count) = (Vec::new(), 0_usize);
+        for (key, socket) in self.hub.sockets.iter() {
+            if matches!(socket.stage, Stage::Connected) {
+                count = count.saturating_add(1);
+                if count <= MAX_SHOWN_SOCKETS {
+                    events.extend(self.shown(key));
+                }
+            }
+        }
+        if count > MAX_SHOWN_SOCKETS {
+            events.push(not_all(count, &format!("sockets of {}", self.room.name)));
         }
         events.push(self.stats_of_sessions(now));
         News {
@@ -121,7 +131,7 @@ impl Object {
         }
         if self.hub.watch.has_changes() {
             let stats = self.stats_of_sessions(now);
-            self.hub.watch.note(|| stats);
+            self.hub.watch.note(stats);
         }
         let events = self.hub.watch.take_changes();
         let name = self.room.name.clone();
@@ -174,7 +184,7 @@ impl Object {
                 object: object.clone(),
                 number,
             };
-            self.ask(object, &Request::Watch { by }, call);
+            self.ask(object, &Request::Watch(by), call);
         }
     }
 
@@ -210,6 +220,7 @@ impl Object {
         }
         let lobbies = self.environment.config.lobbies;
         if lobbies > MAX_WATCHED_LOBBIES {
+            let lobbies = usize::try_from(lobbies).unwrap_or(usize::MAX);
             others.push(not_all(lobbies, "lobbies"));
         }
         if sockets.len() > MAX_SHOWN_SOCKETS {
@@ -218,21 +229,19 @@ impl Object {
         }
         let most = self.environment.config.max_payload_bytes;
         let most = most.div_euclid(2).min(MAX_SHOWN_BYTES);
-        let mut bytes = 0_usize;
-        let fits = sockets.iter().take_while(|socket| {
-            bytes = bytes.saturating_add(socket.get().len());
-            bytes <= most
-        });
-        let fits = fits.count();
-        let sockets = || sockets.iter().map(|socket| -> &RawValue { socket });
-        self.tell_each_admin(&admin::all_sockets(sockets().take(fits)));
-        for socket in sockets().skip(fits) {
+        let (list, rest) = admin::all_sockets(&sockets, most);
+        self.tell_each_admin(&list);
+        for socket in rest {
             self.tell_each_admin(&admin::connected(socket, now));
         }
-        others
-            .iter()
-            .chain(&held)
-            .for_each(|e| self.tell_each_admin(e));
+        self.tell_admins_all(&others);
+        self.tell_admins_all(&held);
+    }
+
+    fn tell_admins_all(&mut self, events: &[Kept]) {
+        for event in events {
+            self.tell_each_admin(event);
+        }
     }
 
     fn tell_each_admin(&mut self, Kept { event, args }: &Kept) {
@@ -244,7 +253,7 @@ impl Object {
     /// What has happened at an object, this one or another.
     fn show(&mut self, news: News) {
         match self.hub.watch.heard(news) {
-            Some(events) => events.iter().for_each(|event| self.tell_each_admin(event)),
+            Some(events) => self.tell_admins_all(&events),
             None => self.gather(),
         }
     }
@@ -340,7 +349,7 @@ impl Object {
 }
 
 /// Of so many not all are shown.
-fn not_all(count: impl std::fmt::Display, what: &str) -> Kept {
+fn not_all(count: usize, what: &str) -> Kept {
     let message = format!("not all of {count} {what} are shown");
     admin::warning(Code::PayloadTooLarge, &message)
 }

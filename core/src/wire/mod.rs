@@ -379,10 +379,7 @@ pub enum Request {
     /// A client has come to another object with a session of this one.
     Recover(Recover),
     /// An admin watches, from that object. Answered by [`News`].
-    Watch {
-        /// Which.
-        by: RoomName,
-    },
+    Watch(RoomName),
     /// What happened to an object that is watched from this one. Answered by [`Pushed`].
     News(News),
     /// What an admin wants done here, as the admin's page says it. Answered by `{}`.

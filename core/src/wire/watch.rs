@@ -1,9 +1,9 @@
 //! What objects tell the one that holds an admin who watches them (the namespace `/admin`).
 //!
 //! ```text
-//! watcher → object   Request::Watch { by }           answered by News: what is there now
+//! watcher → object   Request::Watch(watcher)         answered by News: what is there now
 //! object → watcher   Request::News(News)             answered by Pushed: whether anyone still watches
-//! watcher → object   Request::Administer { event }   answered by nothing
+//! watcher → object   Request::Administer(event)      answered by nothing
 //! ```
 //!
 //! News are told by an object that something has happened to, and so is awake. Nobody asks twice: the
