@@ -79,25 +79,31 @@ struct Gathering {
 impl Watch {
     /// As it was stored. Numbers go on above those that any earlier life of the object gave.
     pub fn load(sql: &dyn Sql, now: Timestamp) -> Result<Self, StorageError> {
-        let stored = storage::meta(sql, KEY)?;
-        let names: Vec<RoomName> = match &stored {
-            Some(json) => serde_json::from_str(json).map_err(|_| StorageError::Corrupt(KEY))?,
-            None => Vec::new(),
-        };
-        Ok(Self {
-            watchers: names.into_iter().map(Watcher::new).collect(),
+        let mut watch = Self {
             last: now.0.saturating_mul(1000),
             ..Self::default()
-        })
+        };
+        if let Some(names) = storage::meta(sql, KEY)? {
+            for name in names.split(' ') {
+                let name = RoomName::parse(name).map_err(|_| StorageError::Corrupt(KEY))?;
+                watch.watchers.push(Watcher::new(name));
+            }
+        }
+        Ok(watch)
     }
 
     fn store(&self, sql: &dyn Sql) -> Result<(), StorageError> {
         if self.watchers.is_empty() {
             return storage::forget_meta(sql, KEY);
         }
-        let names: Vec<RoomName> = self.watchers.iter().map(|w| w.name.clone()).collect();
-        let json = serde_json::to_string(&names).map_err(|_| StorageError::Corrupt(KEY))?;
-        storage::set_meta(sql, KEY, &json)
+        let mut names = String::new();
+        for watcher in &self.watchers {
+            if !names.is_empty() {
+                names.push(' ');
+            }
+            names.push_str(watcher.name.as_str());
+        }
+        storage::set_meta(sql, KEY, &names)
     }
 
     fn watcher(&mut self, name: &RoomName) -> Option<&mut Watcher> {

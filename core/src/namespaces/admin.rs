@@ -4,7 +4,7 @@
 //! What is told is written as text: names of namespaces, rooms and events, ids and times have no character
 //! that JSON would have to escape.
 
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{
     Action, Client, Namespace,
@@ -93,32 +93,24 @@ pub enum Deed {
 
 /// What an event of the page means.
 pub fn order(event: &str, args: &Args) -> Result<Order, Refusal> {
-    let args: Vec<Value> = serde_json::from_str(&args.to_array()).unwrap_or_default();
-    let (namespace, what, whom) = match args.as_slice() {
-        [Value::String(namespace), what, Value::String(whom)] => (namespace, what, Some(whom)),
-        [Value::String(namespace), what] => (namespace, what, None),
-        _ => return Err(wrong()),
-    };
-    let room = || room_in_payload(what.as_str().ok_or_else(wrong)?);
+    let args = args.to_array();
+    let args: Vec<&RawValue> = serde_json::from_str(&args).unwrap_or_default();
+    let text = |n: usize| -> Option<String> { serde_json::from_str(args.get(n)?.get()).ok() };
+    let (namespace, what, whom) = (text(0).ok_or_else(wrong)?, text(1), text(2));
+    let room = || room_in_payload(what.as_deref().ok_or_else(wrong)?);
     let (deed, whom) = match event {
-        "join" => (Deed::Join(room()?), whom.map(String::as_str)),
+        "join" => (Deed::Join(room()?), whom),
         // All who are there.
-        "leave" => (
-            Deed::Leave(room()?),
-            whom.map(String::as_str).or(what.as_str()),
-        ),
-        "_disconnect" => {
-            let deed = match what {
-                Value::Bool(true) => Deed::DisconnectClient,
-                _ => Deed::Disconnect,
-            };
-            (deed, whom.map(String::as_str))
-        }
+        "leave" => (Deed::Leave(room()?), whom.or(what)),
+        "_disconnect" => match args.get(1).map(|client| client.get()) {
+            Some("true") => (Deed::DisconnectClient, whom),
+            _ => (Deed::Disconnect, whom),
+        },
         _ => return Err(unknown_event(Admin.name(), event)),
     };
     Ok(Order {
-        namespace: namespace.clone(),
-        whom: whom.ok_or_else(wrong)?.to_owned(),
+        namespace,
+        whom: whom.ok_or_else(wrong)?,
         deed,
     })
 }
@@ -144,8 +136,8 @@ pub struct Shown<'a> {
     pub home: &'a RoomName,
     /// When it came.
     pub since: Timestamp,
-    /// The rooms that it is in.
-    pub rooms: Vec<&'a str>,
+    /// The rooms that it is in, a JSON array.
+    pub rooms: String,
 }
 
 fn json(value: &impl serde::Serialize) -> String {
@@ -166,18 +158,17 @@ pub fn socket(shown: &Shown<'_>) -> Kept {
     } = shown;
     let transport = if *polls { "polling" } else { "websocket" };
     let (user, name, role) = (json(&claims.user), json(&claims.name), json(&claims.role));
-    let rooms = json(rooms);
     let Timestamp(issued) = since;
     one(
-        SOCKET,
+        ALL_SOCKETS,
         format!(
             r#"{{"id":"{id}","clientId":"{client}","transport":"{transport}","nsp":"{namespace}","data":{{"userId":{user},"name":{name},"role":{role}}},"handshake":{{"address":"{home}","issued":{issued},"headers":{{}},"query":{{}}}},"rooms":{rooms}}}"#
         ),
     )
 }
 
-/// The event, between objects, that stands for a socket that is there.
-pub const SOCKET: &str = "socket";
+/// The list of all sockets; between objects, of each one.
+pub const ALL_SOCKETS: &str = "all_sockets";
 
 fn one(event: &str, json: String) -> Kept {
     Kept {
@@ -208,7 +199,7 @@ pub fn all_sockets(sockets: &[Box<RawValue>], most_bytes: usize) -> (Kept, &[Box
         others = rest;
     }
     list.push(']');
-    (one("all_sockets", list), others)
+    (one(ALL_SOCKETS, list), others)
 }
 
 /// A socket has connected.

@@ -80,8 +80,18 @@ impl Object {
     fn shown(&self, key: SocketKey) -> Option<Kept> {
         let record = &self.hub.sockets.get(key)?.record;
         let session = self.hub.sessions.get(&record.session);
-        let rooms = record.rooms.keys();
-        let rooms = rooms.filter(|room| !namespaces::is_internal(room));
+        let mut rooms = "[".to_owned();
+        for room in record.rooms.keys() {
+            if !namespaces::is_internal(room) {
+                if rooms.len() > 1 {
+                    rooms.push(',');
+                }
+                rooms.push('"');
+                rooms.push_str(room.as_str());
+                rooms.push('"');
+            }
+        }
+        rooms.push(']');
         Some(admin::socket(&admin::Shown {
             id: &record.id,
             client: Session::public_part(&record.session),
@@ -90,7 +100,7 @@ impl Object {
             claims: &record.claims,
             home: &self.room.name,
             since: record.opened_at,
-            rooms: rooms.map(RoomName::as_str).collect(),
+            rooms,
         }))
     }
 
@@ -107,8 +117,10 @@ impl Object {
         for (key, socket) in self.hub.sockets.iter() {
             if matches!(socket.stage, Stage::Connected) {
                 count = count.saturating_add(1);
-                if count <= MAX_SHOWN_SOCKETS {
-                    events.extend(self.shown(key));
+                if count <= MAX_SHOWN_SOCKETS
+                    && let Some(shown) = self.shown(key)
+                {
+                    events.push(shown);
                 }
             }
         }
@@ -168,9 +180,14 @@ impl Object {
     // ── What the admins here are shown ───────────────────────────────────────────────────────────
 
     fn other_lobbies(&self) -> Vec<RoomName> {
-        let lobbies = self.environment.config.lobbies.min(MAX_WATCHED_LOBBIES);
-        let lobbies = (0..lobbies).map(RoomName::lobby);
-        lobbies.filter(|lobby| *lobby != self.room.name).collect()
+        let mut others = Vec::new();
+        for number in 0..self.environment.config.lobbies.min(MAX_WATCHED_LOBBIES) {
+            let lobby = RoomName::lobby(number);
+            if lobby != self.room.name {
+                others.push(lobby);
+            }
+        }
+        others
     }
 
     /// All lobbies are asked what they hold.
@@ -214,7 +231,7 @@ impl Object {
                 Kept {
                     event,
                     args: Args::One(socket),
-                } if event == admin::SOCKET => sockets.push(socket),
+                } if event == admin::ALL_SOCKETS => sockets.push(socket),
                 other => others.push(other),
             }
         }
@@ -302,12 +319,14 @@ impl Object {
         else {
             return Ok(());
         };
-        let sockets = &self.hub.sockets;
-        let keys: Vec<SocketKey> = match (sockets.of_id(&whom), RoomName::parse(&whom)) {
-            (Some(key), _) => vec![key],
-            (None, Ok(room)) => sockets.members(&room).map(|(key, _)| key).collect(),
-            (None, Err(_)) => Vec::new(),
-        };
+        let mut keys = Vec::new();
+        if let Some(key) = self.hub.sockets.of_id(&whom) {
+            keys.push(key);
+        } else if let Ok(room) = RoomName::parse(&whom) {
+            for (key, _) in self.hub.sockets.members(&room) {
+                keys.push(key);
+            }
+        }
         for key in keys {
             let Some(Socket { record, .. }) = self.hub.sockets.get(key) else {
                 continue;
@@ -338,10 +357,9 @@ impl Object {
         now: Timestamp,
         sid: &str,
     ) -> Result<(), StorageError> {
-        let session = self.hub.sessions.get(sid);
-        let sockets = session.into_iter().flat_map(|s| s.sockets.values());
-        let sockets: Vec<SocketKey> = sockets.copied().collect();
-        for key in sockets {
+        while let Some(session) = self.hub.sessions.get_mut(sid)
+            && let Some((_, key)) = session.sockets.pop_first()
+        {
             self.disconnect_socket(sql, now, key)?;
         }
         self.close_session(sql, now, sid, DisconnectReason::Kicked)

@@ -21,7 +21,7 @@ pub struct News {
     pub from: RoomName,
     /// The number of the last of the events. Of what is there now: of the last that is in it.
     pub last: u64,
-    /// They, in order. Of what is there now: `socket` for each, then others.
+    /// They, in order. Of what is there now: `all_sockets` of each, then others.
     pub events: Vec<Kept>,
     /// Some before them did not arrive: what is here must be asked for anew.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
