@@ -230,7 +230,7 @@ fn find(
     field: &str,
 ) -> Result<(RoomName, String), Refusal> {
     if let Some(namespace) = namespace
-        && namespace_of(namespace).is_none()
+        && namespace_of(namespace).is_none_or(|known| known.watches())
     {
         return Err(no_namespace(namespace));
     }

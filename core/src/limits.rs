@@ -272,3 +272,17 @@ pub const MAX_RESTORE_BYTES: usize = 8_000_000;
 /// An object whose state is a later version's looks again so long after its alarm: it may have been served
 /// by that version meanwhile.
 pub const SCHEMA_NEWER_RETRY_MS: u64 = 60_000;
+/// Sockets that an admin is shown at once, of one object and of all: more than a page can list. Past it
+/// the first are, and the admin is told how many there are.
+pub const MAX_SHOWN_SOCKETS: usize = 5_000;
+/// A list of sockets in one frame, in bytes, and no longer than `MAX_PAYLOAD_BYTES`; the rest follow one by one.
+pub const MAX_SHOWN_BYTES: usize = 250_000;
+/// Lobbies that an admin watches, each of which is asked: Cloudflare allows 1,000 subrequests.
+pub const MAX_WATCHED_LOBBIES: u32 = 500;
+/// Objects from which one object is watched. Past it no other may.
+pub const MAX_WATCHERS: usize = 100;
+/// Changes that wait to be told to one of them, or to an admin until all lobbies have said what they hold.
+/// Past it they are forgotten, and everything is asked for anew.
+pub const MAX_CHANGES: usize = 10_000;
+/// So many times an object tries to tell what it could not, before it waits for its next change to do so.
+pub const REPORT_ATTEMPTS: u32 = 6;

@@ -24,6 +24,7 @@ mod recovery;
 mod requests;
 mod sockets;
 mod tokens;
+mod watch;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -45,7 +46,7 @@ use crate::{
     error::Refusal,
     event::Publication,
     event_webhook,
-    hub::{Attachment, Connection, ConnectionId, DisconnectReason, Hub, Journal, Wire},
+    hub::{Attachment, Connection, ConnectionId, DisconnectReason, Hub, Journal, Watch, Wire},
     metrics::{Count, Counts, Gauges, count_of},
     names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
@@ -176,6 +177,7 @@ impl Object {
         let heartbeat = engine::Heartbeat::new(&environment.config, &room.name, now);
         let mut hub = Hub::new(heartbeat.timers());
         hub.reserve(last);
+        hub.watch = Watch::load(sql, now)?;
         let mut probes = Vec::new();
         for attachment in sockets {
             if matches!(attachment.wire, Wire::Probe(_)) {
@@ -251,6 +253,7 @@ impl Object {
         }
         self.tell_latest();
         self.tell_presence(now);
+        self.tell_admins(now);
         self.room.commit(sql, now)?;
         self.journal.commit(sql, now)?;
         self.set_auto_response();

@@ -540,6 +540,54 @@ export namespace Analytics {
   }
 }
 
+/** `/admin`, for role `admin`: what npm `@socket.io/admin-ui` speaks. */
+export namespace Admin {
+  interface ServerToClientEvents extends HeardEverywhere {
+    config: Hears<{ supportedFeatures: string[] }>;
+    /** All sockets of all lobbies; those that go into no frame with the others follow as `socket_connected`. */
+    all_sockets: Hears<ShownSocket[]>;
+    socket_connected: (socket: ShownSocket, at: Timestamp) => void;
+    /** It polls no longer. */
+    socket_updated: Hears<{ id: string; nsp: string; transport: "websocket" }>;
+    socket_disconnected: (nsp: string, id: string, reason: string, at: Timestamp) => void;
+    room_joined: (nsp: string, room: string, id: string, at: Timestamp) => void;
+    room_left: (nsp: string, room: string, id: string, at: Timestamp) => void;
+    /** A lobby, when something has happened there. */
+    server_stats: Hears<LobbyStats>;
+  }
+
+  /** `whom` is a socket's id, or a room: all who are in it. */
+  interface ClientToServerEvents extends SentEverywhere {
+    /** As if its client had asked: its own token must open the room. */
+    join: (nsp: string, room: string, whom: string, ack?: (answer: Ack) => void) => void;
+    /** Without `whom`, everyone in the room. */
+    leave: (nsp: string, room: string, whom?: string, ack?: (answer: Ack) => void) => void;
+    /** With `client`, all its sockets in all namespaces. */
+    _disconnect: (nsp: string, client: boolean, whom: string, ack?: (answer: Ack) => void) => void;
+  }
+
+  interface ShownSocket {
+    id: string;
+    clientId: string;
+    transport: "websocket" | "polling";
+    nsp: string;
+    data: { userId: UserId; name: string | null; role: string | null };
+    /** `address` is the lobby; `issued` when it connected, in milliseconds since 1970. */
+    handshake: { address: string; issued: number; headers: {}; query: {} };
+    rooms: string[];
+  }
+
+  interface LobbyStats {
+    serverId: string;
+    hostname: string;
+    pid: number;
+    /** Seconds since it last slept. */
+    uptime: number;
+    clientsCount: number;
+    pollingClientsCount: number;
+  }
+}
+
 // ── Plain WebSockets, `/rooms/{room}` ──
 
 /** What a client sends, as JSON; with an `id` it is acknowledged, and accepted once. */

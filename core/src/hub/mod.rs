@@ -17,6 +17,7 @@ mod rate;
 mod runs;
 mod session;
 mod socket;
+mod watch;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -33,6 +34,7 @@ pub use socket::{
     Asked, AskedBy, Auth, Floor, Held, Membership, Record, Recovery, Sent, Socket, SocketKey,
     Sockets, Stage,
 };
+pub use watch::Watch;
 
 use crate::{
     deadlines::Deadlines,
@@ -158,6 +160,8 @@ pub struct Hub {
     pub sockets: Sockets,
     /// The rooms elsewhere that they are in.
     pub links: Links,
+    /// Who watches them, and the admins among them.
+    pub watch: Watch,
 }
 
 impl Hub {

@@ -120,6 +120,12 @@ impl Session {
         }
     }
 
+    /// What may be shown of a session's id: who knows all of it may speak for the client.
+    pub fn public_part(sid: &str) -> &str {
+        let random = sid.rfind('.').unwrap_or_default().saturating_add(1);
+        sid.get(..random.saturating_add(8)).unwrap_or_default()
+    }
+
     /// There is no upgrade under way any more; says which WebSocket it was to.
     pub fn forget_probe(&mut self) -> Option<ConnectionId> {
         self.upgrade_by = None;

@@ -452,6 +452,11 @@ impl Sockets {
         members.is_some_and(|members| members.users.contains_key(user.as_str()))
     }
 
+    /// All sockets, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (SocketKey, &Socket)> {
+        self.live.iter().map(|(key, socket)| (*key, socket))
+    }
+
     /// A socket.
     pub fn get(&self, key: SocketKey) -> Option<&Socket> {
         self.live.get(&key)
@@ -547,6 +552,9 @@ pub struct Auth {
     /// The token.
     #[serde(default)]
     pub token: Option<String>,
+    /// What stands where a person types a password.
+    #[serde(default)]
+    pub password: Option<String>,
     /// The session to go on with.
     #[serde(default)]
     pub pid: Option<String>,
@@ -563,6 +571,8 @@ impl Auth {
             #[serde(default)]
             token: serde_json::Value,
             #[serde(default)]
+            password: serde_json::Value,
+            #[serde(default)]
             pid: serde_json::Value,
             #[serde(default)]
             offset: serde_json::Value,
@@ -571,6 +581,7 @@ impl Auth {
         auth.and_then(|auth| serde_json::from_str::<Lenient>(auth.get()).ok())
             .map(|auth| Self {
                 token: text(auth.token),
+                password: text(auth.password),
                 pid: text(auth.pid),
                 offset: text(auth.offset),
             })

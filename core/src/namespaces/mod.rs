@@ -4,6 +4,7 @@
 //! speak. Both are one file, and one line in [`kind_of`] and [`namespace_of`] that registers them. A
 //! kind that no module claims is a relay. They decide; the room and the hub carry out.
 
+pub mod admin;
 mod analytics;
 #[cfg(test)]
 mod asking;
@@ -246,6 +247,7 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
         "/jobs" => &jobs::Jobs,
         "/notifications" => &notifications::Notifications,
         "/analytics" => &analytics::Analytics,
+        "/admin" => &admin::Admin,
         #[cfg(test)]
         "/asking" => &asking::Asking,
         #[cfg(test)]
@@ -255,7 +257,14 @@ pub fn namespace_of(name: &str) -> Option<&'static dyn Namespace> {
 }
 
 /// The names of those that people connect to.
-const NAMESPACES: [&str; 5] = ["/", "/chat", "/jobs", "/notifications", "/analytics"];
+const NAMESPACES: [&str; 6] = [
+    "/",
+    "/chat",
+    "/jobs",
+    "/notifications",
+    "/analytics",
+    "/admin",
+];
 
 /// Where else a user is disconnected whose connections to `room` are: their own room stands for all of
 /// their sockets, in every namespace.
@@ -265,6 +274,11 @@ pub fn disconnects_too(room: &RoomName, user: Option<&UserId>) -> Vec<RoomName> 
     namespaces
         .filter_map(|name| RoomName::everyone(name).ok())
         .collect()
+}
+
+/// Whether the sockets of `namespace` watch all others.
+pub fn watches(namespace: &str) -> bool {
+    namespace_of(namespace).is_some_and(Namespace::watches)
 }
 
 /// In which namespace's sockets a room's event for this audience is heard.

@@ -12,7 +12,7 @@ use crate::{
     fields::Fields,
     limits::MAX_CLIENT_ID_LEN,
     names::{RoomName, Timestamp, UserId},
-    wire::Joined,
+    wire::{Joined, Kept},
 };
 
 /// The client of a socket, as a namespace sees it.
@@ -113,6 +113,8 @@ pub enum Action {
     },
     /// The event's ack is answered with this, and not with `{ok: true}`.
     Ack(Args),
+    /// This is done with other sockets, wherever they are.
+    Administer(Kept),
 }
 
 /// An event for one room, or for another.
@@ -152,6 +154,22 @@ impl Action {
 pub trait Namespace: Sync {
     /// Its name, with the slash.
     fn name(&self) -> &'static str;
+
+    /// Whether a client with this token may connect at all.
+    fn may_connect(&self, _: &Claims) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// In which words a client is refused.
+    fn says_no<'a>(&self, refusal: &'a Refusal) -> &'a str {
+        &refusal.message
+    }
+
+    /// Whether its sockets watch all others. They are in no room, not in everyone's either; one that was cut
+    /// is not recovered but told all anew. The token may be in `auth.password`.
+    fn watches(&self) -> bool {
+        false
+    }
 
     /// A client with a good token connects: the rooms that it is in from the start, and what it is
     /// told. CONNECT is answered once it is in those rooms.

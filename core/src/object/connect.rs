@@ -55,18 +55,15 @@ impl Object {
             return self.close_session(sql, now, sid, DisconnectReason::ParseError);
         }
         let read = Auth::read(auth);
+        // Its page has no other place for it.
+        let password = read.password.as_deref().filter(|_| namespace.watches());
+        let token = read.token.as_deref().or(password);
         let what_for = || Verifying::Connect {
             sid: sid.to_owned(),
             namespace: name.to_owned(),
             auth: auth.map(ToOwned::to_owned),
         };
-        match self.who(
-            now,
-            namespace,
-            &door.claims,
-            read.token.as_deref(),
-            what_for,
-        ) {
+        match self.who(now, namespace, &door.claims, token, what_for) {
             Ok(Judged::Good(claims)) => self.connect_as(sql, now, sid, name, claims, auth, read),
             Ok(Judged::Asked(call)) => {
                 self.knock(sid, name, call);
@@ -95,8 +92,15 @@ impl Object {
             return Ok(());
         };
         let (transport, knows_recovery) = (session.transport, session.door.recovery);
+        let Some(namespace) = namespace_of(name) else {
+            return Ok(());
+        };
+        if let Err(refusal) = namespace.may_connect(&claims) {
+            self.connect_error(transport, name, &refusal);
+            return Ok(());
+        }
         let window = self.environment.config.recovery_window_ms;
-        let recovery = knows_recovery && window > 0;
+        let recovery = knows_recovery && window > 0 && !namespace.watches();
         let record = Record {
             id: self.ids.random(),
             pid: recovery.then(|| self.ids.at_home(&self.room.name)),
@@ -169,7 +173,9 @@ impl Object {
         // The official suite knows the protocol's example alone.
         let data = data.filter(|_| !cfg!(feature = "conformance"));
         let parser = self.environment.config.parser;
-        let packet = parser.connect_error(namespace, &refusal.message, data.as_deref());
+        let message =
+            namespace_of(namespace).map_or(&*refusal.message, |known| known.says_no(refusal));
+        let packet = parser.connect_error(namespace, message, data.as_deref());
         self.hub.send(transport, packet);
     }
 
@@ -186,7 +192,7 @@ impl Object {
         });
         let everyone = self
             .namespace(key)
-            .filter(|namespace| !namespace.is_open())
+            .filter(|namespace| !namespace.is_open() && !namespace.watches())
             .and_then(|namespace| RoomName::everyone(namespace.name()).ok())
             .map(Action::Join);
         for action in actions.into_iter().flatten().chain(everyone) {
@@ -218,7 +224,8 @@ impl Object {
                 | Action::Send { .. }
                 | Action::Offer(_)
                 | Action::AskRoom { .. }
-                | Action::Ack(_) => {}
+                | Action::Ack(_)
+                | Action::Administer(_) => {}
             }
         }
         self.one_join_less(sql, now, key)
@@ -306,6 +313,7 @@ impl Object {
         for (question, by) in questions {
             self.ask_client(now, key, &question, by);
         }
+        self.note_connected(now, key);
         self.go_on_with_waiting(sql, now, key)
     }
 }

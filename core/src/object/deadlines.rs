@@ -151,7 +151,7 @@ impl Object {
     }
 
     /// What memory alone knows of.
-    fn volatile_deadlines(&mut self) -> [Option<Timestamp>; 7] {
+    fn volatile_deadlines(&mut self) -> [Option<Timestamp>; 8] {
         [
             self.room.typing.next_deadline(),
             self.room.roster.next_deadline(),
@@ -161,6 +161,7 @@ impl Object {
             self.next_question_deadline(),
             self.hub.links.next_deadline(),
             self.room.links.next_deadline(),
+            self.hub.watch.next_deadline(),
         ]
     }
 

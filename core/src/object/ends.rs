@@ -8,7 +8,7 @@ use crate::{
     hub::{DisconnectReason, Record, Socket, SocketKey, Sockets, Stage},
     limits::{LOST_SOCKET_MS, MOVED_SESSION_MS},
     names::{RoomName, Timestamp, UserId},
-    namespaces::Action,
+    namespaces::{self, Action},
     storage::{Sql, StorageError, text},
 };
 
@@ -59,6 +59,9 @@ impl Object {
                         asked: BTreeMap::new(),
                         next_ask: 0,
                     });
+                    if namespaces::watches(&namespace) {
+                        self.hub.watch.admins.push(key);
+                    }
                     session.sockets.insert(namespace, key);
                 }
                 (_, Some(_)) => self.hub.sockets.lose(record),
@@ -66,6 +69,7 @@ impl Object {
                     let mut record = record;
                     record.lost_at = Some(now);
                     record.store(sql)?;
+                    self.note_gone(now, &record, "transport close");
                     lost.push(record);
                 }
             }
@@ -113,7 +117,7 @@ impl Object {
     ) -> Result<(), StorageError> {
         let Some(Socket {
             mut record, stage, ..
-        }) = self.take_away(sql, now, key, grace)?
+        }) = self.take_away(sql, now, key, grace, "transport close")?
         else {
             return Ok(());
         };
@@ -127,7 +131,7 @@ impl Object {
         Ok(())
     }
 
-    /// A socket is over for good.
+    /// A socket is over for good. With `grace` its client wanted that.
     pub(super) fn end_socket(
         &mut self,
         sql: &dyn Sql,
@@ -135,7 +139,12 @@ impl Object {
         key: SocketKey,
         grace: bool,
     ) -> Result<(), StorageError> {
-        match self.take_away(sql, now, key, grace)? {
+        let reason = if grace {
+            "client namespace disconnect"
+        } else {
+            "server namespace disconnect"
+        };
+        match self.take_away(sql, now, key, grace, reason)? {
             Some(socket) => socket.record.forget(sql),
             None => Ok(()),
         }
@@ -148,6 +157,7 @@ impl Object {
         now: Timestamp,
         key: SocketKey,
         grace: bool,
+        reason: &str,
     ) -> Result<Option<Socket>, StorageError> {
         let actions = self.with_client(key, now, |n, client| n.disconnect(client));
         let sends = actions
@@ -158,6 +168,10 @@ impl Object {
         let Some(socket) = self.hub.sockets.remove(key) else {
             return Ok(None);
         };
+        if matches!(socket.stage, Stage::Connected) {
+            self.note_gone(now, &socket.record, reason);
+        }
+        self.hub.watch.gone(key);
         for room in socket.record.rooms.keys() {
             self.leave_room(sql, now, room, &socket.record.claims.user, grace)?;
         }

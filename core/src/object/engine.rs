@@ -390,6 +390,7 @@ impl Object {
             if let Some(socket) = self.hub.sockets.get_mut(key) {
                 socket.connection = connection;
             }
+            self.note_upgraded(key);
         }
         self.hub.take_over(polling, connection, queue.into());
         if let Some(connection) = self.hub.get_mut(connection) {

@@ -62,7 +62,11 @@ impl Object {
         let calls = calls.filter_map(|(_, call)| match call {
             Call::IsMember { key, .. } | Call::Recover { key, .. } => of_socket(*key),
             Call::MaySend { route, .. } => of_socket(route.key),
-            Call::Link(_) | Call::Push(..) => None,
+            Call::Link(_)
+            | Call::Push(..)
+            | Call::Watch { .. }
+            | Call::News(_)
+            | Call::Administer => None,
         });
         let verifying = self.verifying.iter().filter(|(id, _)| is_old(id));
         let verifying = verifying.filter_map(|(_, verifying)| match verifying {

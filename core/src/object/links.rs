@@ -46,6 +46,12 @@ pub(super) enum Call {
         recover: Recover,
         hops: u32,
     },
+    /// What does this object hold, for this gathering?
+    Watch { object: RoomName, number: u64 },
+    /// What has happened here, to that object.
+    News(RoomName),
+    /// An admin's order.
+    Administer,
 }
 
 /// What a lobby's request is answered at the end of the turn.
@@ -187,6 +193,12 @@ impl Object {
                 let answer: Option<Recovered> = read(answer);
                 self.recover_answered(sql, now, key, recover, hops, answer, false)
             }
+            Some(Call::Watch { object, number }) => {
+                self.lobby_gathered(number, &object, read(answer));
+                Ok(())
+            }
+            Some(Call::News(by)) => self.hub.watch.answered(sql, now, &by, read(answer)),
+            Some(Call::Administer) => Ok(()),
         }
     }
 
@@ -667,6 +679,7 @@ impl Object {
         self.hub.sockets.join(key, room, access, entry, floor);
         match &purpose {
             Purpose::Asked { ack, .. } => {
+                self.note_moved(now, key, room, true);
                 self.joined_asked(sql, now, key, room, *ack, &joined)?;
                 self.tell_diffs(now, key, room, &joined);
                 Ok(())

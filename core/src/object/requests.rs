@@ -180,6 +180,12 @@ impl Object {
                 Ok(to_json(&Pushed { linked }))
             }
             Request::Recover(recover) => Ok(to_json(&self.give_up(sql, now, recover)?)),
+            Request::Watch(by) => self.watched_by(sql, now, by)?,
+            Request::News(news) => Ok(self.heard_news(news).to_json()),
+            Request::Administer(order) => {
+                self.obey(sql, now, order)?;
+                Ok("{}".to_owned())
+            }
             Request::SendMessage(send) => return self.send_message(sql, now, request, send),
             Request::Conversation {
                 caller,

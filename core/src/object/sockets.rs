@@ -497,6 +497,7 @@ impl Object {
                     answered = true;
                     self.ack(key, ack.take(), &args);
                 }
+                Action::Administer(order) => self.administer(sql, now, order)?,
             }
         }
         if !answered {
@@ -636,6 +637,7 @@ impl Object {
         };
         socket.record.store(sql)?;
         let user = socket.record.claims.user.clone();
+        self.note_moved(now, key, room, false);
         self.leave_room(sql, now, room, &user, false)?;
         Ok(true)
     }

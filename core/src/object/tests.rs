@@ -34,6 +34,7 @@ mod simulation;
 mod socket_io;
 mod tokens;
 mod versions;
+mod watch;
 mod world;
 
 /// SQLite that fails the n-th statement from now, if told to.

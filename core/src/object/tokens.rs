@@ -264,6 +264,10 @@ impl Object {
         if claims.user != socket.record.claims.user {
             return Ok(Err(another_user()));
         }
+        let namespace = namespaces::namespace_of(&socket.record.namespace);
+        if let Some(Err(refusal)) = namespace.map(|known| known.may_connect(&claims)) {
+            return Ok(Err(refusal));
+        }
         let mut record = socket.record.clone();
         record.claims = claims;
         record.opened_at = now;

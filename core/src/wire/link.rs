@@ -156,7 +156,7 @@ impl Joined {
     }
 }
 
-/// An event that a room keeps for those who come in.
+/// An event as it is told: what a room keeps for those who come in, what an admin hears and says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kept {
     /// Its name.
@@ -296,10 +296,10 @@ impl Notice {
     }
 }
 
-/// The answer to a push.
+/// The answer to a push, and to news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pushed {
-    /// Whether the lobby has sockets in that room; if not, the link is no more.
+    /// Whether the lobby has sockets in that room, or admins; if not, the link is no more.
     pub linked: bool,
 }
 

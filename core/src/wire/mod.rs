@@ -3,6 +3,7 @@
 
 mod lines;
 mod link;
+mod watch;
 
 use std::fmt::Write as _;
 
@@ -14,6 +15,7 @@ pub use link::{
     Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
     Recover, Recovered, Remains, Told, WasIn,
 };
+pub use watch::News;
 
 use crate::{
     auth::Claims,
@@ -396,6 +398,12 @@ pub enum Request {
     },
     /// A client has come to another object with a session of this one.
     Recover(Recover),
+    /// An admin watches, from that object. Answered by [`News`].
+    Watch(RoomName),
+    /// What happened to an object that is watched from this one. Answered by [`Pushed`].
+    News(News),
+    /// What an admin wants done here, as the admin's page says it. Answered by `{}`.
+    Administer(Kept),
 }
 
 impl Request {
@@ -469,6 +477,13 @@ mod tests {
 
     fn room(name: &str) -> RoomName {
         RoomName::parse(name).unwrap()
+    }
+
+    fn kept() -> Kept {
+        Kept {
+            event: "e".to_owned(),
+            args: Args::of(&1),
+        }
     }
 
     /// Its audience is stored in the log, and it in the outbox: changing these needs a migration.
@@ -591,6 +606,12 @@ mod tests {
                 r#"{"is_member":{"user":"u1","follower":"sms:1:2"}}"#.to_owned(),
             ),
             (Request::Disconnect { user: None }, r#"{"disconnect":{}}"#.to_owned()),
+            (Request::Watch(room("lobby:0")), r#"{"watch":"lobby:0"}"#.to_owned()),
+            (
+                Request::News(News { from: room("lobby:1"), last: 7, events: vec![kept()], lost: true }),
+                r#"{"news":{"from":"lobby:1","last":7,"events":[{"event":"e","args":[1]}],"lost":true}}"#.to_owned(),
+            ),
+            (Request::Administer(kept()), r#"{"administer":{"event":"e","args":[1]}}"#.to_owned()),
             (
                 Request::Deliver { parcels: vec![Parcel::Event(everything()), Parcel::Read { room: room("chat:1"), through: Offset(7) }] },
                 r#"{"deliver":{"parcels":[{"event":{"event":"e","args":[],"audience":{"namespace":"/chat","except_socket":"s","except_users":[7],"copies":["chat:1"],"told_in":[["sms:1:2",3]]},"volatile":true,"latest":true,"about":{"room":"chat:1","offset":7,"user":"u1"},"sender":"u2","standing":{"room":"sms:1:2","unread":1,"opted_out":true},"outgoing":{"room":"sms:1:2","id":"m","from":"1","to":"2","body":"b","media":["u"],"callback":"c"}}},{"read":{"room":"chat:1","through":7}}]}}"#.to_owned(),
