@@ -285,4 +285,4 @@ pub const MAX_WATCHERS: usize = 100;
 /// Past it they are forgotten, and everything is asked for anew.
 pub const MAX_CHANGES: usize = 10_000;
 /// So many times an object tries to tell what it could not, before it waits for its next change to do so.
-pub const REPORT_ATTEMPTS: u32 = 6;
+pub const NEWS_ATTEMPTS: u32 = 6;

@@ -4,9 +4,7 @@
 
 use super::SocketKey;
 use crate::{
-    limits::{
-        LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_CHANGES, MAX_WATCHERS, REPORT_ATTEMPTS, backoff,
-    },
+    limits::{LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_CHANGES, MAX_WATCHERS, NEWS_ATTEMPTS, backoff},
     names::{RoomName, Timestamp},
     storage::{self, Sql, StorageError},
     wire::{Kept, News, Pushed},
@@ -59,7 +57,7 @@ impl Watcher {
 
     /// When it is told.
     fn due(&self) -> Option<Timestamp> {
-        let tries = self.lost && self.attempts < REPORT_ATTEMPTS;
+        let tries = self.lost && self.attempts < NEWS_ATTEMPTS;
         (!self.under_way && (tries || !self.waiting.is_empty())).then_some(self.not_before)
     }
 }
