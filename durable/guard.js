@@ -207,7 +207,7 @@ export class Room {
 
   #passOver([method, socket, message]) {
     log("poisoned", { room: this.#state.id.name, by: method });
-    if (method !== "webSocketMessage") return;
+    if (method !== "webSocketMessage" || socket.readyState !== WebSocket.OPEN) return;
     socket.poisons = (socket.poisons ?? 0) + 1;
     const refusal = socket.poisons < MAX_POISONS ? this.#call("refusal", socket, message) : undefined;
     if (refusal) socket.send(refusal);
