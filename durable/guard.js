@@ -207,7 +207,7 @@ export class Room {
 
   #passOver([method, socket, message]) {
     log("poisoned", { room: this.#state.id.name, by: method });
-    if (method !== "webSocketMessage") return;
+    if (method !== "webSocketMessage" || socket.readyState !== WebSocket.OPEN) return;
     socket.poisons = (socket.poisons ?? 0) + 1;
     const isTold = socket.poisons < MAX_POISONS && this.#call("refuse", socket, message) !== undefined;
     if (!isTold) socket.close(4010, "server restarting");

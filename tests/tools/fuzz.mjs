@@ -81,7 +81,7 @@ async function one(name, seconds, log) {
 
 /** Without a sanitizer: there is no `unsafe` of ours, and it would halve the speed. */
 function cargoFuzz([command, ...args], options = {}) {
-  const all = [command, "--fuzz-dir", FUZZ, "--sanitizer", "none", ...args];
+  const all = [command, "--fuzz-dir", FUZZ, "--sanitizer", "none", "--release", ...args];
   return run(cargoTools.cargoFuzz().command, all, { cwd: ROOT, env: NIGHTLY, ...options });
 }
 
