@@ -75,6 +75,8 @@ pub const MAX_LOGGED_BYTES: usize = 1_900_000;
 pub const MAX_CONNECTIONS_PER_ROOM: usize = 20_000;
 /// Connections of one user in one room: tabs and devices, with room to spare.
 pub const MAX_CONNECTIONS_PER_USER: usize = 100;
+/// Socket.IO sockets of one user in one object: as many tabs with the five namespaces each.
+pub const MAX_SOCKETS_PER_USER: usize = 5 * MAX_CONNECTIONS_PER_USER;
 /// Members of one room.
 pub const MAX_MEMBERS: u64 = 10_000;
 /// Conversations that a line's assignees have opened and must be put out of when they are assignees

@@ -68,7 +68,7 @@ export async function soak({ minutes, clients, hostile, everyMs = 250, say = () 
     }, PROGRESS_MS);
     lifetime.after(() => (clearInterval(sampling), clearInterval(telling)));
 
-    await Promise.all(assaults);
+    await Promise.all([...assaults, sleep(until - Date.now())]);
     clearInterval(sampling);
     clearInterval(telling);
     await traffic.finish();

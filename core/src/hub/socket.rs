@@ -11,6 +11,7 @@ use crate::{
     auth::Claims,
     deadlines::Deadlines,
     event::Args,
+    limits::MAX_SOCKETS_PER_USER,
     names::{Offset, RoomName, StreamPosition, Timestamp, UserId},
     storage::{Sql, StorageError, text},
     wire::{Access, Audience, Entry, Question},
@@ -250,6 +251,8 @@ pub struct Sockets {
     last_key: u32,
     by_id: HashMap<String, SocketKey>,
     by_pid: HashMap<String, SocketKey>,
+    /// How many of them each user has.
+    users: HashMap<String, usize>,
     rooms: HashMap<RoomName, Members>,
     /// Those without, by pid (or id).
     pub lost: BTreeMap<String, Record>,
@@ -313,9 +316,18 @@ impl Sockets {
             self.by_pid.insert(pid.clone(), key);
         }
         self.by_id.insert(socket.record.id.clone(), key);
+        let count = self.users.entry(claims.user.as_str().to_owned());
+        let count = count.or_default();
+        *count = count.saturating_add(1);
         self.touched.push(key);
         self.live.insert(key, socket);
         key
+    }
+
+    /// Whether there is room for one more socket of `user`.
+    pub fn has_room_for(&self, user: &UserId) -> bool {
+        let count = self.users.get(user.as_str());
+        count.is_none_or(|count| *count < MAX_SOCKETS_PER_USER)
     }
 
     /// A socket's wire is gone.
@@ -335,6 +347,12 @@ impl Sockets {
         }
         for room in rooms.keys() {
             self.forget_member(room, key, &claims.user);
+        }
+        if let Some(count) = self.users.get_mut(claims.user.as_str()) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.users.remove(claims.user.as_str());
+            }
         }
         if let Some(pid) = pid
             && self.by_pid.get(pid) == Some(&key)
@@ -513,6 +531,13 @@ impl Sockets {
         self.questions.check(questions);
         let ids = all().map(|(key, socket)| (socket.record.id.clone(), *key));
         assert_eq!(self.by_id, ids.collect());
+        let mut users = HashMap::new();
+        for (_, socket) in all() {
+            *users
+                .entry(socket.record.claims.user.as_str().to_owned())
+                .or_default() += 1;
+        }
+        assert_eq!(self.users, users);
     }
 
     /// When the first token runs out.

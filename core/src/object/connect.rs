@@ -95,7 +95,10 @@ impl Object {
         let Some(namespace) = namespace_of(name) else {
             return Ok(());
         };
-        if let Err(refusal) = namespace.may_connect(&claims) {
+        let may = namespace.may_connect(&claims);
+        let has_room = self.hub.sockets.has_room_for(&claims.user);
+        let too_many = || Refusal::new(Code::RateLimited, "too many connections of this user");
+        if let Err(refusal) = may.and_then(|()| has_room.then_some(()).ok_or_else(too_many)) {
             self.connect_error(transport, name, &refusal);
             return Ok(());
         }

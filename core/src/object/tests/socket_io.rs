@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     engine_io,
-    limits::{LINK_CONFIRM_MS, LOST_SOCKET_MS, MOVED_SESSION_MS},
+    limits::{LINK_CONFIRM_MS, LOST_SOCKET_MS, MAX_SOCKETS_PER_USER, MOVED_SESSION_MS},
     wire::Method,
 };
 
@@ -357,6 +357,29 @@ fn what_storage_fails_of_a_stock_client_is_refused_in_its_own_protocol() {
     let outputs = fail(cluster.shell(LOBBY), &both);
     let only_who_waited_before = (vec![], vec![waiting]);
     assert_eq!(told(&outputs), only_who_waited_before);
+}
+
+#[test]
+fn a_user_has_so_many_sockets_in_an_object_and_one_more_is_refused() {
+    let mut cluster = Cluster::new(&[]);
+    let mut sockets: Vec<Client> = (0..MAX_SOCKETS_PER_USER)
+        .map(|_| Client::connected("ann", "/jobs", &mut cluster, LOBBY))
+        .collect();
+    let mut more = Client::new("ann", "/jobs");
+    more.connect(&mut cluster, LOBBY);
+    assert!(!more.connected);
+    let refusal = more.frames.last().unwrap();
+    assert!(
+        refusal.starts_with("44/jobs,") && refusal.contains("rate_limited"),
+        "{refusal}"
+    );
+    Client::connected("bob", "/jobs", &mut cluster, LOBBY);
+    let ack = sockets[0].call(&mut cluster, "subscribe-job", json!("1"));
+    assert_eq!(ack["ok"], true, "those that are in go on");
+    let one = sockets.pop().unwrap().at.unwrap();
+    let connection = one.1;
+    cluster.turn(LOBBY, vec![Input::Closed { connection }]);
+    Client::connected("ann", "/jobs", &mut cluster, LOBBY);
 }
 
 #[test]
