@@ -32,7 +32,8 @@ pub fn error(event: &str, fields: impl Serialize) {
     worker::console_error!("{}", line("error", event, fields));
 }
 
-/// From now on a panic is one, with where it was and not what it says: that may hold what somebody sent.
+/// From now on a panic is one, with where it was and not what it says: that may hold what somebody sent. A
+/// debug build says all.
 /// At the first call of an instance, for the hook of the `worker` crate's own start says all.
 pub fn panics() {
     static ONCE: Once = Once::new();
@@ -40,6 +41,9 @@ pub fn panics() {
         set_hook(Box::new(|panic| {
             let at = panic.location().map(ToString::to_string);
             error("panic", json!({"at": at}));
+            if cfg!(debug_assertions) {
+                console_error_panic_hook::hook(panic);
+            }
         }));
     });
 }

@@ -275,7 +275,7 @@ impl Input {
                     Request::Push { .. } | Request::News(_) => {
                         Ok(Pushed { linked: false }.to_json())
                     }
-                    Request::Recover(_) => Ok(Recovered::Gone(Recovery::Unknown).to_json()),
+                    Request::Recover(_) => Ok(Recovered::Over(Recovery::Unknown).to_json()),
                     Request::Administer(_) => Ok("{}".to_owned()),
                     _ => return None,
                 },

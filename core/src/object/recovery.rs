@@ -102,10 +102,10 @@ impl Object {
         }
         let window = self.environment.config.recovery_window_ms;
         let Some(record) = self.hub.sockets.lost.get(&recover.pid) else {
-            return Ok(Recovered::Gone(Why::Unknown));
+            return Ok(Recovered::Over(Why::Unknown));
         };
         if record.claims.user != recover.user || record.namespace != recover.namespace {
-            return Ok(Recovered::Gone(Why::Unknown));
+            return Ok(Recovered::Over(Why::Unknown));
         }
         if let Some(object) = &record.moved_to
             && *object != recover.to
@@ -120,15 +120,15 @@ impl Object {
             offset if *offset == record.came_with => None,
             Some(offset) => match self.journal.number(offset) {
                 Some(number) if number <= self.journal.last() => Some(number),
-                _ => return Ok(Recovered::Gone(Why::Epoch)),
+                _ => return Ok(Recovered::Over(Why::Epoch)),
             },
         };
         if is_over {
-            return Ok(Recovered::Gone(Why::WindowOver));
+            return Ok(Recovered::Over(Why::WindowOver));
         }
         let number = seen.unwrap_or(record.began);
         let Some(missed) = self.journal.direct_after(sql, &record.id, number)? else {
-            return Ok(Recovered::Gone(Why::Pruned));
+            return Ok(Recovered::Over(Why::Pruned));
         };
         let mut rooms = Vec::new();
         for (room, membership) in &record.rooms {
@@ -174,13 +174,17 @@ impl Object {
         answer: Option<Recovered>,
         is_own: bool,
     ) -> Result<(), StorageError> {
+        let answer = match answer {
+            Some(Recovered::Gone) => Some(Recovered::Over(Why::Unknown)),
+            answer => answer,
+        };
         match answer {
             Some(Recovered::Found(remains)) => self.go_on(sql, now, key, recover, *remains, is_own),
             Some(Recovered::Moved(to)) if hops < MAX_HOPS => {
                 self.ask_for_remains(sql, now, key, to, recover, hops.saturating_add(1))
             }
             // It was cut on its way there.
-            Some(Recovered::Gone(why)) if hops > 0 && !recover.even_if_moved => {
+            Some(Recovered::Over(why)) if hops > 0 && !recover.even_if_moved => {
                 match first_home(&recover.pid, recover.offset.as_deref()) {
                     Some(home) => {
                         let recover = Recover {
@@ -192,8 +196,8 @@ impl Object {
                     None => self.begin_for_want_of(sql, now, key, why),
                 }
             }
-            Some(Recovered::Gone(why)) => self.begin_for_want_of(sql, now, key, why),
-            Some(Recovered::Moved(_)) | None => {
+            Some(Recovered::Over(why)) => self.begin_for_want_of(sql, now, key, why),
+            Some(Recovered::Moved(_) | Recovered::Gone) | None => {
                 self.begin_for_want_of(sql, now, key, Why::Unreachable)
             }
         }

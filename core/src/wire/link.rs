@@ -374,8 +374,11 @@ pub enum Recovered {
     Found(Box<Remains>),
     /// It went to that object.
     Moved(RoomName),
-    /// There is nothing to go on with, for this reason.
-    Gone(Recovery),
+    /// There is nothing to go on with, for this reason. To an object of the version before it is no answer,
+    /// and comes to the same.
+    Over(Recovery),
+    /// The same, of the version before.
+    Gone,
 }
 
 impl Pushed {
