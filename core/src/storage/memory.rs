@@ -35,14 +35,19 @@ impl Sql for Memory {
         let mut out = Vec::new();
         while let Some(row) = rows.next().map_err(error)? {
             let values = (0..columns).map(|i| match row.get_ref(i).unwrap() {
-                rusqlite::types::ValueRef::Null => Value::Null,
-                rusqlite::types::ValueRef::Integer(integer) => Value::Integer(integer),
+                rusqlite::types::ValueRef::Null => Ok(Value::Null),
+                rusqlite::types::ValueRef::Integer(integer) => Ok(Value::Integer(integer)),
                 rusqlite::types::ValueRef::Text(text) => {
-                    Value::Text(String::from_utf8(text.to_vec()).unwrap())
+                    Ok(Value::Text(String::from_utf8(text.to_vec()).unwrap()))
                 }
-                other => panic!("unexpected {other:?}"),
+                // As in `durable/`: there all numbers are floats.
+                #[allow(clippy::cast_possible_truncation)]
+                rusqlite::types::ValueRef::Real(real) if real.fract() == 0.0 => {
+                    Ok(Value::Integer(real as i64))
+                }
+                _ => Err(StorageError::Corrupt("value")),
             });
-            out.push(Row(values.collect()));
+            out.push(Row(values.collect::<Result<_, _>>()?));
         }
         drop(rows);
         let steps = prepared.reset_status(rusqlite::StatementStatus::VmStep);

@@ -280,10 +280,6 @@ impl Stage {
         if !is_name(table) || !is_name(column) {
             return None;
         }
-        // A column of whole numbers makes a float of it, which the runtime's shell refuses before core sees it.
-        if value.parse::<i64>().is_err() && value.trim().parse::<f64>().is_ok() {
-            return None;
-        }
         let value = value
             .parse()
             .map_or_else(|_| text_value(value), Value::Integer);
