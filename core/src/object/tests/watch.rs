@@ -205,12 +205,15 @@ fn of_more_sockets_than_are_shown_the_admin_is_told_how_many_there_are() {
         });
         let handshakes = handshakes.collect();
         let outputs = cluster.turn(object, handshakes);
-        let connects = outputs.iter().filter_map(|output| match output {
-            Output::Accept { attachment, .. } => Some(Input::Text {
-                connection: attachment.connection,
-                text: format!("40{}", json!({"token": token_of("ann")})),
-            }),
+        let accepted = outputs.iter().filter_map(|output| match output {
+            Output::Accept { attachment, .. } => Some(attachment.connection),
             _ => None,
+        });
+        // No user may have so many.
+        let connects = accepted.enumerate().map(|(n, connection)| {
+            let token = token_of(&format!("u{}", n / 400));
+            let text = format!("40{}", json!({"token": token}));
+            Input::Text { connection, text }
         });
         let connects: Vec<Input> = connects.collect();
         assert_eq!(connects.len(), count);
