@@ -125,7 +125,7 @@ export type Hears<Data> = (data: Data, offset?: string) => void;
 
 /** What clients of every namespace may send. */
 export interface SentEverywhere {
-  /** A new token of the same user, on the live connection: it holds for all of its namespaces. */
+  /** A new token of the same user, on the live connection: for all of its namespaces that had the same old one. */
   refresh: Sends<{ token: string }>;
 }
 

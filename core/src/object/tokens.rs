@@ -12,7 +12,7 @@ use crate::{
     auth::{Claims, TokenError, Verdict},
     error::{Code, Refusal},
     event::Args,
-    hub::{Auth, ConnectionId, DisconnectReason, Knocking, Sent, SocketKey, Wire},
+    hub::{Auth, ConnectionId, DisconnectReason, Knocking, Sent, SocketKey, Stage, Wire},
     limits::{MAX_HELD_EVENTS, MAX_VERIFYING},
     names::Timestamp,
     namespaces::{self, Admission},
@@ -93,7 +93,7 @@ impl Object {
             }) => self.let_in(sql, now, call, &sid, &namespace, auth.as_deref(), verdict),
             Some(Verifying::Socket { key, ack }) => {
                 let refreshed = match verdict {
-                    Ok(claims) => self.refresh_socket(sql, now, key, claims.clone())?,
+                    Ok(claims) => self.refresh_socket(sql, now, key, claims)?,
                     Err(error) => Err(error.clone().into()),
                 };
                 self.refresh_answered(key, ack, refreshed);
@@ -231,7 +231,7 @@ impl Object {
         });
         let refreshed = match judged {
             Ok(Judged::Asked(_)) => return Ok(()),
-            Ok(Judged::Good(claims)) => self.refresh_socket(sql, now, key, claims)?,
+            Ok(Judged::Good(claims)) => self.refresh_socket(sql, now, key, &claims)?,
             Err(refusal) => Err(refusal),
         };
         self.refresh_answered(key, ack, refreshed);
@@ -250,24 +250,58 @@ impl Object {
         }
     }
 
-    /// A new token on the live connection: the same user's. Rooms that it does not open are left.
+    /// A new token on the live connection: the same user's. Sockets in other namespaces that had the same old
+    /// one have it too; one whose app gave it another keeps that.
     fn refresh_socket(
         &mut self,
         sql: &dyn Sql,
         now: Timestamp,
         key: SocketKey,
-        claims: Claims,
+        claims: &Claims,
     ) -> Decided<()> {
         let Some(socket) = self.hub.sockets.get(key) else {
             return Ok(Ok(()));
         };
-        if claims.user != socket.record.claims.user {
+        let old = socket.record.claims.clone();
+        if claims.user != old.user {
             return Ok(Err(another_user()));
         }
-        let namespace = namespaces::namespace_of(&socket.record.namespace);
-        if let Some(Err(refusal)) = namespace.map(|known| known.may_connect(&claims)) {
+        if let Err(refusal) = self.may_connect(key, claims) {
             return Ok(Err(refusal));
         }
+        let session = self.hub.sessions.get(&socket.record.session);
+        let sockets = session.into_iter().flat_map(|s| s.sockets.values());
+        let had_it = sockets.filter(|of| {
+            let socket = self.hub.sockets.get(**of);
+            socket.is_some_and(|s| matches!(s.stage, Stage::Connected) && s.record.claims == old)
+        });
+        let had_it: Vec<SocketKey> = had_it.copied().collect();
+        for key in had_it {
+            if self.may_connect(key, claims).is_ok() {
+                self.renew(sql, now, key, claims.clone())?;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn may_connect(&self, key: SocketKey, claims: &Claims) -> Result<(), Refusal> {
+        match self.namespace(key) {
+            Some(namespace) => namespace.may_connect(claims),
+            None => Ok(()),
+        }
+    }
+
+    /// A socket has this token from now on. Rooms that it does not open are left.
+    fn renew(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        key: SocketKey,
+        claims: Claims,
+    ) -> Result<(), StorageError> {
+        let Some(socket) = self.hub.sockets.get(key) else {
+            return Ok(());
+        };
         let mut record = socket.record.clone();
         record.claims = claims;
         record.opened_at = now;
@@ -291,7 +325,7 @@ impl Object {
         for room in out {
             self.put_out(sql, now, key, &room)?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// A plain socket's `refresh`; none if the runtime was asked.

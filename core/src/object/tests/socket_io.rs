@@ -1458,6 +1458,33 @@ fn what_is_sent_before_connect_is_answered_waits_for_it_in_order() {
 }
 
 #[test]
+fn a_new_token_is_for_all_sockets_of_the_connection_that_had_the_old_one() {
+    let mut cluster = Cluster::new(&[]);
+    let until = |seconds: u64| token(&json!({"sub": "ann", "exp": T0.0 / 1000 + seconds}));
+    let mut ann = Client::new("ann", "/");
+    ann.token = until(60);
+    ann.connect(&mut cluster, LOBBY);
+    for (namespace, seconds) in [("/jobs", 60), ("/analytics", 50)] {
+        let connect = format!("40{namespace},{}", json!({"token": until(seconds)}));
+        ann.frame(&mut cluster, &connect);
+    }
+    cluster.settle();
+    let refreshed = ann.call(&mut cluster, "refresh", json!({"token": until(120)}));
+    assert_eq!(refreshed["ok"], true);
+    ann.read(&mut cluster);
+    ann.frames.clear();
+    cluster.pass(90_000);
+    ann.read(&mut cluster);
+    let ended = |namespace: &str| {
+        ann.frames
+            .iter()
+            .any(|frame| frame == &format!("41{namespace},"))
+    };
+    assert!(ann.connected && !ended("/jobs"), "{:?}", ann.frames);
+    assert!(ended("/analytics"), "it had a token of its own");
+}
+
+#[test]
 fn a_socket_does_not_outlive_its_token_unless_a_new_one_comes() {
     let mut cluster = Cluster::new(&[]);
     let at =
