@@ -203,6 +203,9 @@ pub const CLOSED_SESSION_MS: u64 = 5_000;
 pub const MAX_JOURNAL_ROW_BYTES: usize = 1_500_000;
 /// A session that went to another object is pointed at from its first one for so long.
 pub const MOVED_SESSION_MS: u64 = 24 * 60 * 60 * 1000;
+/// Socket.IO sockets that were lost or went elsewhere and are kept by one object; past it one that is lost is
+/// over. Twice those that it holds: at some 500 bytes each they are 20 MB of the isolate's 128.
+pub const MAX_LOST_SOCKETS: usize = 2 * MAX_SESSIONS;
 /// What is lost is kept at least so long, recoverable or not: its rooms are told again that it left.
 pub const LOST_SOCKET_MS: u64 = 30_000;
 /// Publications of a room that are remembered while a join to it is not answered; one that is answered

@@ -6,7 +6,7 @@ use super::Object;
 use crate::{
     error::Code,
     hub::{DisconnectReason, Record, Socket, SocketKey, Sockets, Stage},
-    limits::{LOST_SOCKET_MS, MOVED_SESSION_MS},
+    limits::{LOST_SOCKET_MS, MAX_LOST_SOCKETS, MOVED_SESSION_MS},
     names::{RoomName, Timestamp, UserId},
     namespaces::{self, Action},
     storage::{Sql, StorageError, text},
@@ -124,6 +124,9 @@ impl Object {
         // Nobody was told of it yet.
         if matches!(stage, Stage::Connecting { .. }) {
             return Ok(());
+        }
+        if self.hub.sockets.lost.len() >= MAX_LOST_SOCKETS {
+            return record.forget(sql);
         }
         record.lost_at = Some(now);
         record.store(sql)?;

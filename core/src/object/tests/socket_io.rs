@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     engine_io,
-    limits::{LINK_CONFIRM_MS, LOST_SOCKET_MS, MAX_SOCKETS_PER_USER, MOVED_SESSION_MS},
+    limits::{
+        LINK_CONFIRM_MS, LOST_SOCKET_MS, MAX_LOST_SOCKETS, MAX_SOCKETS_PER_USER, MOVED_SESSION_MS,
+    },
     wire::Method,
 };
 
@@ -1455,6 +1457,25 @@ fn what_is_sent_before_connect_is_answered_waits_for_it_in_order() {
         _ => None,
     });
     assert_eq!(acked.collect::<Vec<_>>(), ids.map(|id| (id, true)));
+}
+
+#[test]
+fn so_many_sockets_are_kept_that_were_cut_and_one_more_begins_anew() {
+    for (kept, recovers) in [(MAX_LOST_SOCKETS - 1, true), (MAX_LOST_SOCKETS, false)] {
+        let mut cluster = Cluster::new(&[]);
+        let mut bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+        let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+        bob.drop_wire(&mut cluster);
+        let sockets = &mut cluster.shell(LOBBY).object.as_mut().unwrap().hub.sockets;
+        let cut = sockets.lost.values().next().unwrap().clone();
+        for n in 1..kept {
+            sockets.lost.insert(format!("pid {n}"), cut.clone());
+        }
+        ann.drop_wire(&mut cluster);
+        ann.connect(&mut cluster, LOBBY);
+        assert_eq!((ann.connected, ann.recovered), (true, recovers), "{kept}");
+        assert_eq!(cluster.rows(LOBBY, "sockets"), 2);
+    }
 }
 
 #[test]
