@@ -34,8 +34,8 @@ export function whyNot() {
 /** Each target's name. */
 export const targets = () => readdirSync(join(FUZZ, "targets")).map((name) => name.replace(/\.rs$/, ""));
 
-/** Fuzzes `only`, or all, so many seconds each. A `Complaint` says what was found. */
-export async function fuzz({ only = [], seconds = 60, log = console.log } = {}) {
+/** Fuzzes `only`, or all, so many seconds each, with chance from `seed` where it is given. A `Complaint` says what was found. */
+export async function fuzz({ only = [], seconds = 60, seed, log = console.log } = {}) {
   const all = targets();
   const unknown = only.find((name) => !all.includes(name));
   if (unknown !== undefined) throw new Complaint(`${unknown} is no target: they are ${all.join(", ")}`);
@@ -51,17 +51,18 @@ export async function fuzz({ only = [], seconds = 60, log = console.log } = {}) 
   const waiting = [...chosen];
   const found = [];
   const worker = async () => {
-    for (let name = waiting.shift(); name; name = waiting.shift()) found.push(...(await one(name, seconds, log)));
+    for (let name = waiting.shift(); name; name = waiting.shift()) found.push(...(await one(name, seconds, seed, log)));
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), chosen.length) }, worker));
   if (found.length > 0) throw new Complaint(`fuzz: these inputs are not borne; add each line to its file, then mend what it shows:\n\n${found.join("\n")}`);
 }
 
-async function one(name, seconds, log) {
+async function one(name, seconds, seed, log) {
   const dir = join(FOUND, name);
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true });
   const options = [`-max_total_time=${seconds}`, `-max_len=${MAX_INPUT_BYTES}`, "-timeout=20", "-print_final_stats=1", `-artifact_prefix=${dir}/`];
+  if (seed !== undefined) options.push(`-seed=${seed}`);
   const { code, stderr } = await cargoFuzz(["run", name, join(CORPUS, name), "--", ...options], { stdio: ["ignore", "ignore", "pipe"], allowFailure: true });
   const written = join(TARGET_DIR, `${name}.log`);
   writeFileSync(written, stderr);

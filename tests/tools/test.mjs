@@ -42,7 +42,7 @@ const STEPS = [
 async function shortFuzz() {
   const reason = whyNot();
   if (reason) console.log(`fuzz: SKIPPED, not passed: ${reason}`);
-  else await fuzz({ seconds: FUZZ_SECONDS });
+  else await fuzz({ seconds: FUZZ_SECONDS, seed: 1 }); // the same inputs each time: what is new is found by `npm run fuzz`
 }
 
 /** The upload is made and checked, not sent. */

@@ -179,12 +179,16 @@ fn is_channel(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase())
 }
 
-/// The room of a contact's conversation with a line: `sms:{line}:{contact}`.
+/// The room of a contact's conversation with a line: `sms:{line}:{contact}`. None has a name that would be
+/// another one's, or nobody's: a line `acme` reads like a channel before the contact.
 pub fn conversation_room(line: &Address, contact: &Address) -> Result<RoomName, NameError> {
-    RoomName::new(
-        CONVERSATION_KIND,
-        &format!("{}:{}", line.line_key(), contact.line_key()),
-    )
+    let (line, contact) = (line.line_key(), contact.line_key());
+    let room = RoomName::new(CONVERSATION_KIND, &format!("{line}:{contact}"))?;
+    if line_of(&room) == Some((line, contact)) {
+        Ok(room)
+    } else {
+        Err(NameError::Room)
+    }
 }
 
 /// The room of a line: `line:{line}`.

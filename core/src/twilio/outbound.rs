@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    inbound::{Address, conversation_room, line_of, without_controls},
+    inbound::{Address, conversation_room, without_controls},
     media,
 };
 use crate::{
@@ -100,7 +100,6 @@ impl Conversation {
         }
         let room = conversation_room(&line, &contact)
             .ok()
-            .filter(|room| line_of(room) == Some((line.line_key(), contact.line_key())))
             .ok_or_else(not_one("one of the two"))?;
         Ok(Self {
             line,
