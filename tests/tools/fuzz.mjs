@@ -1,7 +1,7 @@
 // `npm run fuzz`: libFuzzer, by cargo-fuzz, on the bodies of tests/fuzz. It takes a nightly Rust; cargo-fuzz is built
 // into the cache folder where it is missing.
 //
-//   npm run fuzz -- [--seconds N] [target…]        60 seconds a target, all targets
+//   npm run fuzz -- [--seconds N] [--seed N] [target…]        60 seconds a target, all targets
 //
 // It starts from the repository's seeds and from what it has found to be of interest before (target/fuzz/corpus).
 // What panics is printed as a line for tests/fuzz/seeds/{target}.txt, where `cargo test` guards it.
@@ -87,10 +87,10 @@ function cargoFuzz([command, ...args], options = {}) {
 }
 
 main(import.meta.url, async (args) => {
-  const { values, positionals } = parseArgs({ args, options: { seconds: { type: "string", default: "60" } }, allowPositionals: true });
+  const { values, positionals } = parseArgs({ args, options: { seconds: { type: "string", default: "60" }, seed: { type: "string" } }, allowPositionals: true });
   const seconds = Number(values.seconds);
   if (!Number.isInteger(seconds) || seconds < 1) throw new Complaint(`--seconds is a number of seconds, not ${values.seconds}`);
   const reason = whyNot();
   if (reason) throw new Complaint(`fuzz: ${reason}`);
-  await fuzz({ only: positionals, seconds });
+  await fuzz({ only: positionals, seconds, seed: values.seed });
 });
