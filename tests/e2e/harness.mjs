@@ -101,6 +101,17 @@ export const bearer = (claims, options) => ({ authorization: `Bearer ${token(cla
 export const ADMIN = { sub: "root", role: "admin" };
 export const SERVICE = { sub: "backend", role: "service" };
 
+/** A body that is refused before all of it is there ends the connection; whether `fetch` sees the answer first is chance. */
+async function sent(url, init, tries = 5) {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    const mayBe = init.body?.length > 1_000_000 && ["EPIPE", "ECONNRESET"].includes(error.cause?.code);
+    if (!mayBe || tries === 1) throw error;
+    return sent(url, init, tries - 1);
+  }
+}
+
 /** A request with a token; gives `{status, headers, body}`, the body parsed where it is JSON. */
 export async function call(server, method, route, { as, body, headers = {} } = {}) {
   const init = { method, headers: { ...(as ? bearer(as) : {}), ...headers } };
@@ -108,7 +119,7 @@ export async function call(server, method, route, { as, body, headers = {} } = {
     init.body = typeof body === "string" ? body : JSON.stringify(body);
     init.headers["content-type"] ??= "application/json";
   }
-  const response = await fetch(server.url + route, init);
+  const response = await sent(server.url + route, init);
   const text = await response.text();
   const json = /json/.test(response.headers.get("content-type") ?? "");
   return { status: response.status, headers: response.headers, body: json ? JSON.parse(text) : text };
