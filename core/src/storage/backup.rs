@@ -20,15 +20,15 @@ use crate::{
     names::{RoomName, Timestamp},
 };
 
-/// A table that is backed up: its name, its order, its columns. A later version appends columns, so that the
-/// rows of an earlier one are shorter.
-type Table = (&'static str, &'static str, &'static [&'static str]);
+/// A table that is backed up: its name, how many columns are its key, its columns, those of the key first. A
+/// later version appends columns, so that the rows of an earlier one are shorter.
+type Table = (&'static str, usize, &'static [&'static str]);
 
 /// The log first: see above.
 const TABLES: &[Table] = &[
     (
         "log",
-        "offset",
+        1,
         &[
             "offset",
             "namespace",
@@ -39,23 +39,23 @@ const TABLES: &[Table] = &[
             "audience",
         ],
     ),
-    ("dedupe", "key", &["key", "offset", "at"]),
-    ("members", "user", &["user", "since"]),
-    ("followers", "user, room", &["user", "room"]),
-    ("state", "key", &["key", "json"]),
+    ("dedupe", 1, &["key", "offset", "at"]),
+    ("members", 1, &["user", "since"]),
+    ("followers", 2, &["user", "room"]),
+    ("state", 1, &["key", "json"]),
     (
         "outbox",
-        "id",
+        1,
         &["id", "target", "parcel", "due_at", "attempts", "at"],
     ),
     (
         "notifications",
-        "id",
+        1,
         &["id", "offset", "json", "state", "about", "about_offset"],
     ),
     (
         "messages",
-        "id",
+        1,
         &[
             "id",
             "offset",
@@ -72,17 +72,17 @@ const TABLES: &[Table] = &[
     ),
     (
         "conversations",
-        "contact",
+        1,
         &["contact", "rank", "unread", "assigned_to", "json"],
     ),
     (
         "sends",
-        "id",
+        1,
         &[
             "id", "outgoing", "at", "due_at", "attempts", "tried_at", "asks",
         ],
     ),
-    ("lines", "number", &["number"]),
+    ("lines", 1, &["number"]),
 ];
 
 /// Whose sockets are here: those of the server that they are connected to, and of no other one.
@@ -95,27 +95,40 @@ const CHUNK: usize = 10;
 pub(super) const RESTORING: &str = "restoring";
 
 /// Where a page ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 struct Cursor {
     table: usize,
-    /// In the log the last offset, else how many rows.
-    after: u64,
+    /// The last row's key; none before the first.
+    after: Vec<Value>,
     /// What the room's state was called, once nothing may change any more.
     state: String,
 }
 
 impl Cursor {
+    /// `{table}.{after}.{state}`: there may be a dot in a key, and in nothing else.
     fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, '.');
-        Some(Self {
-            table: parts.next()?.parse().ok()?,
-            after: parts.next()?.parse().ok()?,
-            state: parts.next()?.to_owned(),
+        let (table, rest) = text.split_once('.')?;
+        let (after, state) = rest.rsplit_once('.')?;
+        let table = table.parse().ok()?;
+        let after: Vec<Box<RawValue>> = serde_json::from_str(&format!("[{after}]")).ok()?;
+        let after = after.iter().map(|value| Value::from_json(value.get()));
+        let after: Vec<Value> = after.collect::<Option<_>>()?;
+        let (_, key_len, _) = TABLES.get(table)?;
+        let is_place = match after.as_slice() {
+            // The log's are numbers, and it has been begun.
+            after if table == 0 => matches!(after, [Value::Integer(0..)]),
+            after => after.is_empty() || after.len() == *key_len,
+        };
+        is_place.then(|| Self {
+            table,
+            after,
+            state: state.to_owned(),
         })
     }
 
     fn text(&self) -> String {
-        format!("{}.{}.{}", self.table, self.after, self.state)
+        let after: Vec<String> = self.after.iter().map(Value::to_json).collect();
+        format!("{}.{}.{}", self.table, after.join(","), self.state)
     }
 }
 
@@ -140,29 +153,20 @@ pub fn page(
             return Ok(Err(Refusal::bad_request(message)));
         }
         Some(Some(cursor)) => cursor,
-        None => Cursor {
-            table: 0,
-            after: 0,
-            state: String::new(),
-        },
+        None => Cursor::default(),
     };
     if cursor.table > 0 && cursor.state != state {
         let message = "the room has changed; go on after the last row of its log";
         return Ok(Err(Refusal::new(Code::Conflict, message)));
     }
     let (mut rows, mut after) = (String::from("["), cursor.after);
-    for (table, (name, order, columns)) in TABLES.iter().enumerate().skip(cursor.table) {
-        let columns = columns.join(", ");
-        let is_log = table == 0;
-        let which = if is_log {
-            format!("WHERE offset > ? ORDER BY {order} LIMIT {CHUNK}")
-        } else {
-            format!("ORDER BY {order} LIMIT {CHUNK} OFFSET ?")
-        };
-        let select = format!("SELECT {columns} FROM {name} {which}");
+    for (table, (name, key_len, columns)) in TABLES.iter().enumerate().skip(cursor.table) {
+        let key = columns.get(..*key_len).unwrap_or_default().join(", ");
+        let select = format!("SELECT {} FROM {name}", columns.join(", "));
+        let order = format!("ORDER BY {key} LIMIT {CHUNK}");
         loop {
             if rows.len() > MAX_BACKUP_PAGE_BYTES {
-                let state = if is_log { "" } else { state }.to_owned();
+                let state = if table == 0 { "" } else { state }.to_owned();
                 let cursor = Cursor {
                     table,
                     after,
@@ -172,12 +176,12 @@ pub fn page(
                 rows.push(']');
                 return Ok(Ok(Page { rows, cursor }));
             }
-            let chunk = sql.run(&select, &[unsigned(after)])?;
+            let which = match after.len() {
+                0 => String::new(),
+                len => format!("WHERE ({key}) > ({})", vec!["?"; len].join(", ")),
+            };
+            let chunk = sql.run(&format!("{select} {which} {order}"), &after)?;
             for row in &chunk {
-                after = match is_log {
-                    true => row.unsigned(0, "offset")?,
-                    false => after.saturating_add(1),
-                };
                 rows.push_str(if rows.len() > 1 { ",[\"" } else { "[\"" });
                 rows.push_str(name);
                 rows.push('"');
@@ -187,11 +191,14 @@ pub fn page(
                 }
                 rows.push(']');
             }
+            if let Some(last) = chunk.last() {
+                after = last.0.iter().take(*key_len).cloned().collect();
+            }
             if chunk.len() < CHUNK {
                 break;
             }
         }
-        after = 0;
+        after = Vec::new();
     }
     rows.push(']');
     Ok(Ok(Page { rows, cursor: None }))
@@ -383,5 +390,34 @@ mod tests {
                 ),
             }
         }
+    }
+
+    #[test]
+    fn each_row_is_in_one_page_whatever_its_key_is() {
+        let sql = Memory::new();
+        migrate(&sql, &RoomName::parse("chat:42").unwrap(), "e").unwrap();
+        let long = "x".repeat(500);
+        for n in 0..5_000 {
+            // Several rows of one user, so that a page ends among them too.
+            let user = text(format!("a.\"{}\",[{long}", n / 7));
+            let room = text(format!("sms:+1:{n}"));
+            let insert = "INSERT INTO followers (user, room) VALUES (?, ?)";
+            sql.run(insert, &[user, room]).unwrap();
+        }
+        let (mut rows, mut pages, mut cursor) = (Vec::new(), 0, None);
+        loop {
+            let page = page(&sql, cursor.as_deref(), "1-2").unwrap().unwrap();
+            let all: Vec<Vec<String>> = serde_json::from_str(&page.rows).unwrap();
+            rows.extend(all);
+            pages += 1;
+            cursor = page.cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!((rows.len(), pages), (5_000, 3));
+        rows.sort();
+        rows.dedup();
+        assert_eq!(rows.len(), 5_000);
     }
 }

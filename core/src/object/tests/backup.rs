@@ -297,7 +297,18 @@ fn what_is_behind_the_log_must_not_change_between_its_pages() {
         "{}",
         again["cursor"]
     );
-    for nonsense in ["", "1", "x.1.", "0.-1.", "0.1"] {
+    for nonsense in [
+        "",
+        "1",
+        "x.1.",
+        "0.-1.",
+        "0.1",
+        "0..",
+        r#"0."a"."#,
+        "0.1,2.",
+        r#"3."a"."#,
+        "99..",
+    ] {
         let refusal = page(&mut shell, Some(nonsense)).unwrap_err();
         assert_eq!(refusal.code, Code::BadRequest, "{nonsense}");
     }
