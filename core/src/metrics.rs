@@ -62,6 +62,12 @@ labels! {
     Foreign { Ok "ok", Failed "failed" }
 }
 
+impl From<bool> for Foreign {
+    fn from(ok: bool) -> Self {
+        if ok { Self::Ok } else { Self::Failed }
+    }
+}
+
 struct Family {
     name: &'static str,
     help: &'static str,

@@ -301,11 +301,11 @@ impl Object {
 
     /// What it has open.
     pub fn gauges(&mut self) -> Gauges {
-        let websocket = self.hub.sessions.on_websocket();
-        let sessions = self.hub.sessions.len();
+        let sessions = &mut self.hub.sessions;
+        let (polling, websocket) = (sessions.polling(), sessions.on_websocket());
         Gauges {
             plain: count_of(self.hub.plain()),
-            polling: count_of(sessions.saturating_sub(websocket)),
+            polling: count_of(polling),
             websocket: count_of(websocket),
             outbox: count_of(self.room.outbox.len()),
             outbox_since: self.room.outbox.oldest(),

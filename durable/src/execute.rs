@@ -5,7 +5,7 @@ use std::{collections::HashMap, rc::Rc};
 use dialtone_core::{
     auth::TokenError,
     error::Refusal,
-    hub::{Attachment, ConnectionId},
+    hub::Attachment,
     metrics::Wake,
     names::Timestamp,
     object::{Input, Output, RequestId},
@@ -121,20 +121,11 @@ impl Shell {
     /// A socket whose events come to listeners of its own.
     fn accept_awake(self: &Rc<Self>, attachment: &Attachment) -> Result<WebSocket, JsValue> {
         let connection = attachment.connection;
-        let listener = |run: fn(&Rc<Self>, ConnectionId, JsValue)| -> Function {
-            let shell = Rc::downgrade(self);
-            let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
-                if let Some(shell) = shell.upgrade() {
-                    run(&shell, connection, event);
-                }
-            });
-            closure.into_js_value().unchecked_into()
-        };
-        let on_message = listener(|shell, connection, event| {
+        let on_message = self.listener(move |shell, event| {
             metrics::wake(Wake::Message);
-            shell.push(frame(connection, &data_of(&event)));
+            shell.push(frame(connection, &data_of(event)));
         });
-        let on_close = listener(|shell, connection, _| {
+        let on_close = self.listener(move |shell, _| {
             metrics::wake(Wake::Close);
             shell.sockets.borrow_mut().gone(connection);
             shell.push(Input::Closed { connection });
@@ -142,6 +133,20 @@ impl Shell {
         self.sockets
             .borrow_mut()
             .accept_awake(&self.context, attachment, &on_message, &on_close)
+    }
+
+    /// What listens to events of a socket, as long as there is the object.
+    pub(crate) fn listener(
+        self: &Rc<Self>,
+        run: impl Fn(&Rc<Self>, &JsValue) + 'static,
+    ) -> Function {
+        let shell = Rc::downgrade(self);
+        let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
+            if let Some(shell) = shell.upgrade() {
+                run(&shell, &event);
+            }
+        });
+        closure.into_js_value().unchecked_into()
     }
 
     pub(crate) fn answer(&self, request: RequestId, answer: Answer) {

@@ -11,10 +11,7 @@ use dialtone_core::{
     peer::{self, Traffic},
     room::Delivery,
 };
-use worker::{
-    js_sys::Function,
-    wasm_bindgen::{JsCast, JsValue, closure::Closure},
-};
+use worker::wasm_bindgen::JsValue;
 
 use crate::{
     bindings::Socket,
@@ -228,26 +225,19 @@ impl Shell {
         object: &RoomName,
         number: u64,
     ) -> Result<(), JsValue> {
-        let listener = |run: fn(&Rc<Self>, &RoomName, u64, &JsValue)| -> Function {
-            let (shell, object) = (Rc::downgrade(self), object.clone());
-            let closure: Closure<dyn FnMut(JsValue)> = Closure::new(move |event| {
-                if let Some(shell) = shell.upgrade() {
-                    run(&shell, &object, number, &event);
-                }
-            });
-            closure.into_js_value().unchecked_into()
-        };
-        let on_answer = listener(|shell, object, _, event| {
+        let to = object.clone();
+        let on_answer = self.listener(move |shell, event| {
             let Some(frame) = data_of(event).as_string() else {
                 return;
             };
-            let answered = shell.peers.borrow_mut().answered(object, &frame);
+            let answered = shell.peers.borrow_mut().answered(&to, &frame);
             if let Some((question, answer)) = answered {
                 shell.answered(question, answer);
             }
         });
-        let on_close = listener(|shell, object, number, _| {
-            let unanswered = shell.peers.borrow_mut().closed(object, number);
+        let to = object.clone();
+        let on_close = self.listener(move |shell, _| {
+            let unanswered = shell.peers.borrow_mut().closed(&to, number);
             for question in unanswered {
                 shell.answered(question, None);
             }

@@ -136,11 +136,7 @@ pub async fn post_event(post: &Post) -> bool {
     let body = Some(post.body.as_str());
     let status = send(Method::Post, &post.url, &post.headers, body, read).await;
     let taken = is_success(status);
-    metrics::count(Count::EventWebhooks(if taken {
-        Foreign::Ok
-    } else {
-        Foreign::Failed
-    }));
+    metrics::count(Count::EventWebhooks(Foreign::from(taken)));
     if !taken {
         logging::error("event_webhook_failed", json!({"status": status}));
     }

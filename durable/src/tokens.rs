@@ -76,11 +76,7 @@ async fn fetch(url: &str) {
         .filter(|(_, bytes)| bytes.len() <= MAX_JWKS_BYTES)
         .and_then(|(_, bytes)| String::from_utf8(bytes).ok());
     let fetched = KEY_SET.with_borrow_mut(|set| set.fetched(text.as_deref(), now()));
-    metrics::count(Count::JwksFetches(if fetched {
-        Foreign::Ok
-    } else {
-        Foreign::Failed
-    }));
+    metrics::count(Count::JwksFetches(Foreign::from(fetched)));
     if !fetched {
         logging::error("jwks_failed", json!({"status": status}));
     }

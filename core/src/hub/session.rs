@@ -285,6 +285,11 @@ impl Sessions {
         self.on_websocket
     }
 
+    /// How many poll.
+    pub fn polling(&mut self) -> usize {
+        self.len().saturating_sub(self.on_websocket())
+    }
+
     /// The GETs that packets wait for, each with its payload of `max_bytes` or so.
     pub fn answers(&mut self, max_bytes: usize) -> Vec<(RequestId, String)> {
         self.look();

@@ -90,10 +90,15 @@ impl Object {
     }
 
     fn next_call(&mut self, call: Call) -> CallId {
-        self.last_call = self.last_call.saturating_add(1);
-        let id = CallId(self.last_call);
+        let id = CallId(self.next_number());
         self.calls.insert(id, call);
         id
+    }
+
+    /// A number that no question has had yet.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.last_call = self.last_call.saturating_add(1);
+        self.last_call
     }
 
     /// The turn's requests: one for each link, in each direction.

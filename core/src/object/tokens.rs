@@ -69,8 +69,7 @@ impl Object {
             let busy = "too many tokens are being checked; try again";
             return Err(Refusal::new(Code::RateLimited, busy));
         }
-        self.last_call = self.last_call.saturating_add(1);
-        let call = CallId(self.last_call);
+        let call = CallId(self.next_number());
         self.verifying.insert(call, what_for());
         self.out.push(Output::Verify { call, token });
         Ok(Judged::Asked(call))

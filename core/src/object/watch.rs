@@ -107,7 +107,7 @@ impl Object {
     fn stats_of_sessions(&mut self, now: Timestamp) -> Kept {
         let uptime_s = now.0.saturating_sub(self.opened_at.0).div_euclid(1000);
         let sessions = &mut self.hub.sessions;
-        let polling = sessions.len().saturating_sub(sessions.on_websocket());
+        let polling = sessions.polling();
         admin::stats(&self.room.name, uptime_s, sessions.len(), polling)
     }
 
@@ -192,8 +192,7 @@ impl Object {
 
     /// All lobbies are asked what they hold.
     fn gather(&mut self) {
-        self.last_call = self.last_call.saturating_add(1);
-        let (number, lobbies) = (self.last_call, self.other_lobbies());
+        let (number, lobbies) = (self.next_number(), self.other_lobbies());
         self.hub.watch.gather(number, lobbies.clone());
         for object in lobbies {
             let by = self.room.name.clone();
