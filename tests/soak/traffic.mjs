@@ -59,16 +59,16 @@ export class Traffic {
   /** Everyone comes in and begins to speak. */
   async start(people) {
     this.people = people;
-    for (const person of people) await person.come();
+    for (const person of people) await within(person.come(), `${person.name} to come in`, 60_000);
     this.#running = people.map((person) => person.talk());
   }
 
   /** Nobody begins a message any more; all that was begun is accepted, and heard by all. */
   async finish(ms = 60_000) {
     this.#over = true;
-    await Promise.race([Promise.all(this.#running), sleep(ms)]);
+    await Promise.race([Promise.all(this.#running), later(ms)]);
     for (const person of this.people) if (person.pending) this.wrong.push(`${person.name}: was never answered`);
-    await Promise.race([Promise.all(this.people.filter((person) => person.segments).map((person) => person.isIn())), sleep(ms)]);
+    await Promise.race([Promise.all(this.people.map((person) => person.isIn())), later(ms)]);
   }
 
   /** What is wrong with what was accepted and heard, as `history` has it; nothing, one hopes. Asked at `server`. */
@@ -188,6 +188,26 @@ export class Poster extends Person {
   }
 }
 
+/** Whether one is in, to wait for: who leaves before being in keeps those waiting who wait already. */
+class Gate {
+  #gate = Promise.withResolvers();
+
+  /** Resolves as soon as one is in. */
+  get opened() {
+    return this.#gate.promise;
+  }
+
+  open() {
+    this.isOpen = true;
+    this.#gate.resolve();
+  }
+
+  close() {
+    if (this.isOpen) this.#gate = Promise.withResolvers();
+    this.isOpen = false;
+  }
+}
+
 /** Someone who writes SMS to a line. Their conversation is the room. */
 export class Texter extends Person {
   constructor(traffic, line, contact) {
@@ -210,7 +230,7 @@ export class Plain extends Person {
   #socket;
   #acks = new Map();
   #position;
-  #in = Promise.withResolvers();
+  #in = new Gate();
 
   constructor(traffic, name, room, { batch = false } = {}) {
     super(traffic, name, room);
@@ -220,11 +240,11 @@ export class Plain extends Person {
 
   come() {
     this.#connect();
-    return this.#in.promise;
+    return this.#in.opened;
   }
 
   isIn() {
-    return this.#in.promise;
+    return this.#in.opened;
   }
 
   #connect() {
@@ -248,7 +268,7 @@ export class Plain extends Person {
       this.#acks.forEach(({ reject }) => reject(new Error("closed")));
       this.#acks.clear();
       if (this.#socket === socket) this.#socket = undefined;
-      this.#in = Promise.withResolvers();
+      this.#in.close();
       if (!this.traffic.isGone) setTimeout(() => this.#connect(), 50 + Math.random() * 300);
     });
   }
@@ -261,7 +281,7 @@ export class Plain extends Person {
         this.#position = [epoch, offset];
       }
     } else if (frame.event === "presence_state") {
-      this.#in.resolve();
+      this.#in.open();
     } else if (frame.ack) {
       this.#acks.get(frame.ack)?.resolve(frame.error ? { refused: frame.error.code } : { offset: frame.offset });
       this.#acks.delete(frame.ack);
@@ -273,7 +293,7 @@ export class Plain extends Person {
   }
 
   async say(key) {
-    await within(this.#in.promise);
+    await within(this.#in.opened);
     const id = `${this.name}-${key}`;
     const ack = Promise.withResolvers();
     this.#acks.set(id, ack);
@@ -285,7 +305,7 @@ export class Plain extends Person {
 /** Someone with the stock client; `home`: named as `?room=`, else on a lobby. */
 export class Stock extends Person {
   #socket;
-  #in = Promise.withResolvers();
+  #in = new Gate();
 
   constructor(traffic, name, room, { transports = ["websocket"], home = false } = {}) {
     super(traffic, name, room);
@@ -301,20 +321,20 @@ export class Stock extends Person {
     socket.on("note", (data) => this.hear(data));
     socket.on("connect", () => this.#connected());
     socket.on("disconnect", () => {
-      this.#in = Promise.withResolvers();
+      this.#in.close();
       // What socket.io-client 4.8.4 keeps of a recovery that was cut it shows twice (README, "Known limits").
       socket.receiveBuffer = [];
     });
-    return this.#in.promise;
+    return this.#in.opened;
   }
 
   isIn() {
-    return this.#in.promise;
+    return this.#in.opened;
   }
 
   #connected() {
     const socket = this.#socket;
-    if (socket.recovered && this.isJoined) return this.#in.resolve();
+    if (socket.recovered && this.isJoined) return this.#in.open();
     // The ack of the join was lost: nobody knows from where on it hears.
     if (socket.recovered) return void socket.disconnect().connect();
     this.isJoined = false;
@@ -325,22 +345,25 @@ export class Stock extends Person {
         if (error || !ack.ok) return void setTimeout(() => socket.id === id && socket.disconnect().connect(), 200);
         this.isJoined = true;
         this.segments.push({ from: ack.offset, heard: [] });
-        this.#in.resolve();
+        this.#in.open();
       });
     join();
   }
 
   async say(key) {
-    await within(this.#in.promise);
+    await within(this.#in.opened);
     const answer = await this.#socket.timeout(PATIENCE_MS).emitWithAck("send", { room: this.room, event: "note", data: { k: key }, id: `${this.name}-${key}` });
     return answer.ok ? { offset: answer.offset } : { refused: answer.error.code };
   }
 }
 
-/** What the promise resolves with, or an error after `PATIENCE_MS`. */
-function within(promise) {
+/** A time that nobody needs to wait for, once what it bounds is done. */
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms).unref());
+
+/** What the promise resolves with, or an error after `ms`. */
+function within(promise, what = "an answer", ms = PATIENCE_MS) {
   let timer;
-  const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error("late")), PATIENCE_MS)));
+  const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms)));
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
