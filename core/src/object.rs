@@ -51,7 +51,7 @@ use crate::{
     names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
-    wire::{Access, Audience},
+    wire::{Access, Audience, numbers_from},
 };
 
 /// What all objects of an isolate share: the configuration, read once.
@@ -83,12 +83,11 @@ pub struct Object {
     knows_positions: bool,
     ids: ids::Ids,
     calls: HashMap<CallId, links::Call>,
-    last_call: u64,
+    last_number: u64,
     /// The tokens that the runtime checks.
     verifying: HashMap<CallId, tokens::Verifying>,
     /// Questions to everyone in this room.
     questions: BTreeMap<u64, questions::RoomQuestion>,
-    last_question: u64,
     /// What this object's sockets say to the questions of rooms.
     gatherings: BTreeMap<(RoomName, u64), questions::Gathering>,
     /// When the questions of this room, and what is said to others', are over.
@@ -178,6 +177,9 @@ impl Object {
         let mut hub = Hub::new(heartbeat.timers());
         hub.reserve(last);
         hub.watch = Watch::load(sql, now)?;
+        // An answer to a question of a machine that is no more is nobody's, though it was built in this
+        // very millisecond.
+        let last_number = numbers_from(now).saturating_add(ids.number() >> 45);
         let mut probes = Vec::new();
         for attachment in sockets {
             if matches!(attachment.wire, Wire::Probe(_)) {
@@ -193,11 +195,9 @@ impl Object {
             knows_positions: false,
             ids,
             calls: HashMap::new(),
-            // An answer to a question of a machine that is no more is nobody's.
-            last_call: now.0.saturating_mul(1000),
+            last_number,
             verifying: HashMap::new(),
             questions: BTreeMap::new(),
-            last_question: now.0.saturating_mul(1000),
             gatherings: BTreeMap::new(),
             questions_end: Deadlines::default(),
             heartbeat,
@@ -238,6 +238,7 @@ impl Object {
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        self.last_number = self.last_number.max(numbers_from(now));
         self.note_beginning();
         if !inputs.iter().all(Input::only_reads) {
             self.turns = self.turns.saturating_add(1);

@@ -332,6 +332,7 @@ fn link(world: &mut World, lobby: usize, ops: Vec<Op>) -> Input {
         request: world.next_request(),
         body: Box::new(Request::Link {
             from: RoomName::parse(&format!("lobby:{lobby}")).unwrap(),
+            number: None,
             at: None,
             ops,
         }),

@@ -13,7 +13,7 @@ use crate::{
     event::{Args, Publication},
     limits::{LINK_GIVE_UP_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_OPS, backoff},
     names::{Epoch, RoomName, StreamPosition, Timestamp, UserId},
-    wire::{Audience, Entry, Notice, Op},
+    wire::{Audience, Entry, Newest, Notice, Op},
 };
 
 /// Why a socket joins.
@@ -105,6 +105,8 @@ pub struct Link {
     pub diffs: VecDeque<(Args, Audience)>,
     /// A gap is being pulled.
     pub is_pulling: bool,
+    /// The room's pushes.
+    pub pushes: Newest,
 }
 
 impl Link {

@@ -26,7 +26,7 @@ pub(super) struct Began {
 impl Object {
     pub(super) fn note_beginning(&mut self) {
         self.began = Began {
-            call: self.last_call,
+            call: self.last_number,
             op: self.hub.links.asked(),
         };
     }

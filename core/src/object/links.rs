@@ -74,6 +74,14 @@ fn failed() -> Refusal {
     Refusal::new(Code::Internal, "the room could not be reached; try again")
 }
 
+/// To nobody: whoever asked is no more.
+pub(super) fn overtaken() -> Refusal {
+    Refusal::new(
+        Code::Internal,
+        "a later request of this object has arrived before it",
+    )
+}
+
 impl Object {
     /// Asks another object; the answer comes as an input.
     pub(super) fn ask(&mut self, object: RoomName, request: &Request, call: Call) {
@@ -97,16 +105,26 @@ impl Object {
 
     /// A number that no question has had yet.
     pub(super) fn next_number(&mut self) -> u64 {
-        self.last_call = self.last_call.saturating_add(1);
-        self.last_call
+        self.last_number = self.last_number.saturating_add(1);
+        self.last_number
     }
 
     /// The turn's requests: one for each link, in each direction.
     pub(super) fn ask_links(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         for (room, at, ops) in self.hub.links.requests(now) {
             let from = self.room.name.clone();
-            let request = Request::Link { from, at, ops };
-            self.ask(room.clone(), &request, Call::Link(room));
+            let call = self.next_call(Call::Link(room.clone()));
+            let request = Request::Link {
+                from,
+                number: Some(call.0),
+                at,
+                ops,
+            };
+            self.out.push(Output::Ask {
+                call,
+                object: room,
+                body: to_json(&request).into(),
+            });
         }
         for ToAnswer {
             request,
@@ -129,21 +147,19 @@ impl Object {
             let answers = LinkAnswers { answers, told };
             self.reply(request, Ok(to_json(&answers)));
         }
-        for push in self.room.links.pushes(now, self.room.head()) {
+        let number = self.next_number();
+        for push in self.room.links.pushes(now, self.room.head(), number) {
             let request = Push {
                 room: &self.room.name,
                 epoch: &self.room.epoch,
+                number,
                 notices: &push.notices,
             };
             // Encoded once for all of them.
             let body = serde_json::to_string(&PushRequest { push: request });
             let body: Rc<str> = body.unwrap_or_default().into();
             for object in push.objects {
-                self.ask_with(
-                    object.clone(),
-                    Rc::clone(&body),
-                    Call::Push(object, push.number),
-                );
+                self.ask_with(object.clone(), Rc::clone(&body), Call::Push(object, number));
             }
         }
         out.append(&mut self.out);
@@ -769,6 +785,7 @@ impl Object {
         now: Timestamp,
         room: &RoomName,
         epoch: &Epoch,
+        number: Option<u64>,
         notices: &[Notice],
     ) -> Result<bool, StorageError> {
         if self.hub.links.find(room).is_none() {
@@ -777,7 +794,10 @@ impl Object {
             }
             self.hub.links.get(room);
         }
-        for notice in notices {
+        let is_overtaken = self.hub.links.get(room).pushes.is_overtaken(number);
+        // What has a place, and what must arrive, is as good late.
+        let heard = notices.iter().filter(|n| !(is_overtaken && n.is_diff()));
+        for notice in heard {
             self.noticed(sql, now, room, epoch, notice.clone())?;
         }
         Ok(true)
@@ -1065,6 +1085,7 @@ struct PushRequest<'a> {
 struct Push<'a> {
     room: &'a RoomName,
     epoch: &'a Epoch,
+    number: u64,
     notices: &'a [Rc<Notice>],
 }
 

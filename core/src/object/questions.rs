@@ -119,8 +119,7 @@ impl Object {
         socket: &str,
         tag: &str,
     ) -> Result<(), StorageError> {
-        self.last_question = self.last_question.saturating_add(1);
-        let ask = self.last_question;
+        let ask = self.next_number();
         let objects = self.room.links.objects().map(RoomName::to_string);
         let timeout = question.timeout_ms.min(MAX_TIMER_MS);
         self.questions.insert(

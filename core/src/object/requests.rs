@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{Decided, Object, Origin, RequestId, Sender, links::ToAnswer};
+use super::{
+    Decided, Object, Origin, RequestId, Sender,
+    links::{ToAnswer, overtaken},
+};
 use crate::{
     error::{Code, Refusal},
     event::{Args, Publication},
@@ -161,7 +164,10 @@ impl Object {
             Request::Backup { cursor } => self.backup(sql, now, cursor.as_deref())?,
             // A turn of its own has taken it, before there was a machine.
             Request::Restore { .. } => Err(Refusal::internal()),
-            Request::Link { from, at, ops } => {
+            Request::Link { from, number, .. } if self.room.links.is_overtaken(from, *number) => {
+                Err(overtaken())
+            }
+            Request::Link { from, at, ops, .. } => {
                 let answers = self.room_ops(sql, now, from, ops)?;
                 self.link_answers.push(ToAnswer {
                     request,
@@ -174,9 +180,10 @@ impl Object {
             Request::Push {
                 room,
                 epoch,
+                number,
                 notices,
             } => {
-                let linked = self.pushed(sql, now, room, epoch, notices)?;
+                let linked = self.pushed(sql, now, room, epoch, *number, notices)?;
                 Ok(to_json(&Pushed { linked }))
             }
             Request::Recover(recover) => Ok(to_json(&self.give_up(sql, now, recover)?)),

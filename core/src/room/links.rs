@@ -11,7 +11,7 @@ use crate::{
     limits::{LINK_CONFIRM_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
     names::{Offset, RoomName, Timestamp},
     storage::{Sql, StorageError, text},
-    wire::Notice,
+    wire::{Newest, Notice},
 };
 
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ struct Link {
     /// is not under way to it either.
     lacks: Option<u64>,
     waiting: Option<u64>,
+    /// Its requests.
+    requests: Newest,
     /// A socket has joined since the push that is under way was sent.
     joined: bool,
     /// What it was told with an answer, up to this offset, may not have reached it.
@@ -43,16 +45,13 @@ pub struct Links {
     unsure: Deadlines<Rc<RoomName>>,
     /// What each that is behind lacks first.
     lacks: Deadlines<Rc<RoomName>, u64>,
-    /// How many notices there ever were, and how many pushes.
+    /// How many notices there ever were.
     told: u64,
-    pushes: u64,
 }
 
 /// One push: the same notices to all these objects.
 #[derive(Debug, Clone)]
 pub struct Push {
-    /// Of which turn: a link has one at a time.
-    pub number: u64,
     /// To whom.
     pub objects: Vec<RoomName>,
     /// What, in order.
@@ -89,6 +88,13 @@ impl Links {
             link.joined = true;
         }
         Ok(())
+    }
+
+    /// Whether this request of `object`'s arrives after one that it sent later: then a machine sent it that
+    /// is no more, and the one after it has said what holds now.
+    pub fn is_overtaken(&mut self, object: &RoomName, request: Option<u64>) -> bool {
+        let link = self.links.get_mut(object);
+        link.is_some_and(|link| link.requests.is_overtaken(request))
     }
 
     /// Whether an answer to this push can say that `object` has none any more: it was not on its way when
@@ -189,8 +195,8 @@ impl Links {
         told
     }
 
-    /// What goes out now: links that get the same share one push.
-    pub fn pushes(&mut self, now: Timestamp, head: Offset) -> Vec<Push> {
+    /// What goes out now, as the turn's push of this number: links that get the same share it.
+    pub fn pushes(&mut self, now: Timestamp, head: Offset, number: u64) -> Vec<Push> {
         for object in self.unsure.take_due(now) {
             if let Some(link) = self.links.get_mut(&object) {
                 link.unsure = None;
@@ -198,13 +204,12 @@ impl Links {
                 self.index(&object);
             }
         }
-        self.pushes = self.pushes.saturating_add(1);
         let mut pushes: Vec<Push> = Vec::new();
         for object in self.due.take_due(now) {
             let Some(link) = self.links.get_mut(&object) else {
                 continue;
             };
-            link.in_flight = Some(self.pushes);
+            link.in_flight = Some(number);
             link.joined = false;
             link.waiting = None;
             let notices = std::mem::take(&mut link.pending);
@@ -221,7 +226,6 @@ impl Links {
             match pushes.iter_mut().find(same) {
                 Some(push) => push.objects.push((*object).clone()),
                 None => pushes.push(Push {
-                    number: self.pushes,
                     objects: vec![(*object).clone()],
                     notices,
                 }),
@@ -320,14 +324,15 @@ mod tests {
         let name = |name| RoomName::parse(name).unwrap();
         crate::storage::migrate(&sql, &name("demo:1"), "e").unwrap();
         let (now, lobby, mut links) = (Timestamp(1), name("lobby:0"), Links::default());
-        let push = |links: &mut Links, head| {
+        let push = |links: &mut Links, head, number| {
             links.add(&sql, &lobby).unwrap();
             links.tell(Notice::Head(Offset(head)), Offset(head));
-            links.pushes(now, Offset(head)).pop().unwrap().number
+            links.pushes(now, Offset(head), number);
+            number
         };
-        let old = push(&mut links, 1);
+        let old = push(&mut links, 1, 7);
         links.remove(&sql, &lobby).unwrap();
-        let new = push(&mut links, 2);
+        let new = push(&mut links, 2, 8);
         assert!(!links.may_end(&lobby, old));
         links.pushed(now, &lobby, old, true, Offset(2));
         assert!(!links.have(links.told()), "the new one is under way");

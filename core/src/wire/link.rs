@@ -2,12 +2,14 @@
 //! room) and the Room that the socket has joined.
 //!
 //! ```text
-//! lobby → room   Request::Link { from, at, ops } answered by LinkAnswers: one for each op, and notices
-//! room → lobby   Request::Push { room, epoch, notices }     answered by Pushed
-//! lobby → lobby  Request::Recover { … }          answered by Recovered
+//! lobby → room   Request::Link { from, number, at, ops }         answered by LinkAnswers: one for each op, and notices
+//! room → lobby   Request::Push { room, epoch, number, notices }  answered by Pushed
+//! lobby → lobby  Request::Recover { … }                          answered by Recovered
 //! ```
 //!
-//! Each direction has one request under way at most, so what it carries is in order. The notices of the
+//! Each direction has one request under way at most, so what it carries is in order. Only a machine that
+//! storage takes away leaves one behind that nobody waits for, and it may arrive after those of the next
+//! machine: their numbers are higher, and it is overtaken (README, "Simulated"). The notices of the
 //! turn in which a room answers a lobby come with the answer, where no push is under way: a message
 //! then takes one request for each lobby, its sender's among them. Answers and pushes may overtake each
 //! other, so an answer brings publications alone: their offsets tell.
@@ -22,9 +24,37 @@ use crate::{
     auth::Claims,
     error::Refusal,
     event::{Args, Publication},
+    limits::CALL_TIMEOUT_MS,
     metrics::Recovery,
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
 };
+
+/// The least number of a request that is sent now. A machine's numbers rise, and start anywhere in the first
+/// half of their millisecond; so a number tells when its request was sent.
+pub const fn numbers_from(now: Timestamp) -> u64 {
+    now.0.saturating_mul(NUMBERS_PER_MS)
+}
+
+const NUMBERS_PER_MS: u64 = 1_000_000;
+
+/// When the newest of the requests was sent that came one way over a link.
+#[derive(Debug, Default)]
+pub struct Newest(u64);
+
+impl Newest {
+    /// Whether the request of this number, if it has one, arrives after one that was sent later. One that is
+    /// older than any request gets is none such: a clock was set back.
+    pub fn is_overtaken(&mut self, number: Option<u64>) -> bool {
+        let Some(number) = number else { return false };
+        let sent = number / NUMBERS_PER_MS;
+        let behind = self.0.saturating_sub(sent);
+        let is_overtaken = (1..=2 * CALL_TIMEOUT_MS).contains(&behind);
+        if !is_overtaken {
+            self.0 = sent;
+        }
+        is_overtaken
+    }
+}
 
 /// What a lobby asks of a room, for one of its sockets.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -392,5 +422,34 @@ impl Recovered {
     /// As it is answered.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_before_is_overtaken_until_nobody_can_wait_for_it() {
+        let number = |ms| Some(numbers_from(Timestamp(1_000_000 + ms)));
+        let mut newest = Newest::default();
+        for (came, is_overtaken) in [
+            (number(0), false),
+            (None, false),
+            (number(4_000), false),
+            (number(4_000).map(|n| n + 7), false),
+            (number(4_000), false),
+            (number(3_999), true),
+            (number(0), true),
+            (number(4_001), false),
+            (number(2 * CALL_TIMEOUT_MS + 4_001), false),
+            (number(4_001), true),
+            // The clock was set back.
+            (number(4_000), false),
+            (number(3_999), true),
+            (number(4_001), false),
+        ] {
+            assert_eq!(newest.is_overtaken(came), is_overtaken, "{came:?}");
+        }
     }
 }

@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 pub use lines::{Lines, Queued, Recorded, SendMessage, Standing, Unread, WhichMedia};
 pub use link::{
-    Audience, Direct, Entry, Joined, Kept, LinkAnswers, Notice, Op, OpAnswer, Pushed, Question,
-    Recover, Recovered, Remains, Told, WasIn,
+    Audience, Direct, Entry, Joined, Kept, LinkAnswers, Newest, Notice, Op, OpAnswer, Pushed,
+    Question, Recover, Recovered, Remains, Told, WasIn, numbers_from,
 };
 pub use watch::News;
 
@@ -381,6 +381,9 @@ pub enum Request {
     Link {
         /// The lobby.
         from: RoomName,
+        /// Its number among the lobby's requests; none from a lobby of the version before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
         /// How far its sockets have come.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<StreamPosition>,
@@ -393,6 +396,9 @@ pub enum Request {
         room: RoomName,
         /// Its life.
         epoch: Epoch,
+        /// Its number among the room's pushes; none from a room of the version before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
         /// What happened there, in order.
         notices: Vec<Notice>,
     },

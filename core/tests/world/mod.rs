@@ -318,6 +318,7 @@ pub fn push(room: &str, after: u64, count: u64) -> Input {
         body: Box::new(Request::Push {
             room: RoomName::parse(room).unwrap(),
             epoch: epoch(),
+            number: None,
             notices: (1..=count).map(notice).collect(),
         }),
     }

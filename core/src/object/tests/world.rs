@@ -453,6 +453,12 @@ impl Cluster {
         self.shell(name).evict();
     }
 
+    /// Storage takes the machine away: what it has asked goes on, and is answered to nobody.
+    pub fn forsake(&mut self, name: &str) {
+        self.collect();
+        self.shell(name).evict();
+    }
+
     /// The process dies: the sockets are gone too.
     pub fn crash(&mut self, name: &str) {
         self.evict(name);
