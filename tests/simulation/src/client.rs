@@ -57,6 +57,8 @@ enum State {
     Joining,
     In,
     Leaving,
+    /// It asked to leave, and the answer was lost: it may be in or out.
+    Unknown,
 }
 
 /// A room that a client is in or wants to be.
@@ -229,7 +231,7 @@ impl Client {
                 seat.state = State::Out;
                 seat.is_unsure = true;
             }
-            Wanted::Leave(room) => self.seat(room).state = State::In,
+            Wanted::Leave(room) => self.seat(room).state = State::Unknown,
             Wanted::Send(n) => self.unacked.push(n),
             Wanted::Trespass(_) | Wanted::Nothing => {}
         }
@@ -353,7 +355,8 @@ impl Client {
                         let ack = self.ack(Wanted::Join(room), around.now);
                         self.say_join(ack, room, around);
                     }
-                    (false, State::In) => {
+                    // Out for sure, before it comes in again.
+                    (false, State::In) | (_, State::Unknown) => {
                         seat.state = State::Leaving;
                         let ack = self.ack(Wanted::Leave(room), around.now);
                         self.say_leave(ack, room, around);
