@@ -111,20 +111,15 @@ impl Object {
 
     /// The turn's requests: one for each link, in each direction.
     pub(super) fn ask_links(&mut self, now: Timestamp, out: &mut Vec<Output>) {
+        let number = self.next_number();
         for (room, at, ops) in self.hub.links.requests(now) {
-            let from = self.room.name.clone();
-            let call = self.next_call(Call::Link(room.clone()));
             let request = Request::Link {
-                from,
-                number: Some(call.0),
+                from: self.room.name.clone(),
+                number: Some(number),
                 at,
                 ops,
             };
-            self.out.push(Output::Ask {
-                call,
-                object: room,
-                body: to_json(&request).into(),
-            });
+            self.ask(room.clone(), &request, Call::Link(room));
         }
         for ToAnswer {
             request,
@@ -147,7 +142,6 @@ impl Object {
             let answers = LinkAnswers { answers, told };
             self.reply(request, Ok(to_json(&answers)));
         }
-        let number = self.next_number();
         for push in self.room.links.pushes(now, self.room.head(), number) {
             let request = Push {
                 room: &self.room.name,
