@@ -51,7 +51,7 @@ use crate::{
     names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
-    wire::{Access, Audience, numbers_from},
+    wire::{Access, Audience, before_numbers_of, numbers_from},
 };
 
 /// What all objects of an isolate share: the configuration, read once.
@@ -179,7 +179,7 @@ impl Object {
         hub.watch = Watch::load(sql, now)?;
         // An answer to a question of a machine that is no more is nobody's, though it was built in this
         // very millisecond.
-        let last_number = numbers_from(now).saturating_add(ids.number() >> 45);
+        let last_number = before_numbers_of(now, ids.number());
         let mut probes = Vec::new();
         for attachment in sockets {
             if matches!(attachment.wire, Wire::Probe(_)) {

@@ -74,14 +74,6 @@ fn failed() -> Refusal {
     Refusal::new(Code::Internal, "the room could not be reached; try again")
 }
 
-/// To nobody: whoever asked is no more.
-pub(super) fn overtaken() -> Refusal {
-    Refusal::new(
-        Code::Internal,
-        "a later request of this object has arrived before it",
-    )
-}
-
 impl Object {
     /// Asks another object; the answer comes as an input.
     pub(super) fn ask(&mut self, object: RoomName, request: &Request, call: Call) {
@@ -782,13 +774,14 @@ impl Object {
         number: Option<u64>,
         notices: &[Notice],
     ) -> Result<bool, StorageError> {
-        if self.hub.links.find(room).is_none() {
-            if !self.hub.sockets.any_in(room) {
-                return Ok(false);
-            }
-            self.hub.links.get(room);
+        if self.hub.links.find(room).is_none() && !self.hub.sockets.any_in(room) {
+            return Ok(false);
         }
-        let is_overtaken = self.hub.links.get(room).pushes.is_overtaken(number);
+        let pushes = &mut self.hub.links.get(room).pushes;
+        let is_overtaken = pushes.is_overtaken(number);
+        if !is_overtaken {
+            pushes.arrived(number);
+        }
         // What has a place, and what must arrive, is as good late.
         let heard = notices.iter().filter(|n| !(is_overtaken && n.is_diff()));
         for notice in heard {

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{
-    Decided, Object, Origin, RequestId, Sender,
-    links::{ToAnswer, overtaken},
-};
+use super::{Decided, Object, Origin, RequestId, Sender, links::ToAnswer};
 use crate::{
     error::{Code, Refusal},
     event::{Args, Publication},
@@ -165,10 +162,17 @@ impl Object {
             // A turn of its own has taken it, before there was a machine.
             Request::Restore { .. } => Err(Refusal::internal()),
             Request::Link { from, number, .. } if self.room.links.is_overtaken(from, *number) => {
-                Err(overtaken())
+                // To nobody: whoever asked is no more.
+                Err(Refusal::internal())
             }
-            Request::Link { from, at, ops, .. } => {
+            Request::Link {
+                from,
+                number,
+                at,
+                ops,
+            } => {
                 let answers = self.room_ops(sql, now, from, ops)?;
+                self.room.links.arrived(from, *number);
                 self.link_answers.push(ToAnswer {
                     request,
                     from: from.clone(),

@@ -92,9 +92,16 @@ impl Links {
 
     /// Whether this request of `object`'s arrives after one that it sent later: then a machine sent it that
     /// is no more, and the one after it has said what holds now.
-    pub fn is_overtaken(&mut self, object: &RoomName, request: Option<u64>) -> bool {
-        let link = self.links.get_mut(object);
+    pub fn is_overtaken(&self, object: &RoomName, request: Option<u64>) -> bool {
+        let link = self.links.get(object);
         link.is_some_and(|link| link.requests.is_overtaken(request))
+    }
+
+    /// This request of `object`'s has arrived, and done what it wanted; it may have begun the link.
+    pub fn arrived(&mut self, object: &RoomName, request: Option<u64>) {
+        if let Some(link) = self.links.get_mut(object) {
+            link.requests.arrived(request);
+        }
     }
 
     /// Whether an answer to this push can say that `object` has none any more: it was not on its way when

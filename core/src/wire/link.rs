@@ -29,10 +29,16 @@ use crate::{
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
 };
 
-/// The least number of a request that is sent now. A machine's numbers rise, and start anywhere in the first
-/// half of their millisecond; so a number tells when its request was sent.
+/// The least number of a request that is sent now. A machine's numbers rise, so a number tells when its
+/// request was sent.
 pub const fn numbers_from(now: Timestamp) -> u64 {
     now.0.saturating_mul(NUMBERS_PER_MS)
+}
+
+/// The number below those of a machine that is built now: anywhere in the first half of its millisecond, so
+/// that it has none that a machine before it had.
+pub const fn before_numbers_of(now: Timestamp, random: u64) -> u64 {
+    numbers_from(now).saturating_add(random % (NUMBERS_PER_MS / 2))
 }
 
 const NUMBERS_PER_MS: u64 = 1_000_000;
@@ -44,15 +50,17 @@ pub struct Newest(u64);
 impl Newest {
     /// Whether the request of this number, if it has one, arrives after one that was sent later. One that is
     /// older than any request gets is none such: a clock was set back.
-    pub fn is_overtaken(&mut self, number: Option<u64>) -> bool {
-        let Some(number) = number else { return false };
-        let sent = number / NUMBERS_PER_MS;
-        let behind = self.0.saturating_sub(sent);
-        let is_overtaken = (1..=2 * CALL_TIMEOUT_MS).contains(&behind);
-        if !is_overtaken {
-            self.0 = sent;
+    pub fn is_overtaken(&self, number: Option<u64>) -> bool {
+        let sent = number.map(|number| number / NUMBERS_PER_MS);
+        let behind = sent.map(|sent| self.0.saturating_sub(sent));
+        behind.is_some_and(|behind| (1..=2 * CALL_TIMEOUT_MS).contains(&behind))
+    }
+
+    /// The request of this number has arrived, and was not overtaken.
+    pub const fn arrived(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.0 = number / NUMBERS_PER_MS;
         }
-        is_overtaken
     }
 }
 
@@ -450,6 +458,9 @@ mod tests {
             (number(4_001), false),
         ] {
             assert_eq!(newest.is_overtaken(came), is_overtaken, "{came:?}");
+            if !is_overtaken {
+                newest.arrived(came);
+            }
         }
     }
 }

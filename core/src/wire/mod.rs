@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 pub use lines::{Lines, Queued, Recorded, SendMessage, Standing, Unread, WhichMedia};
 pub use link::{
     Audience, Direct, Entry, Joined, Kept, LinkAnswers, Newest, Notice, Op, OpAnswer, Pushed,
-    Question, Recover, Recovered, Remains, Told, WasIn, numbers_from,
+    Question, Recover, Recovered, Remains, Told, WasIn, before_numbers_of, numbers_from,
 };
 pub use watch::News;
 

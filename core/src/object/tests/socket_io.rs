@@ -1321,6 +1321,25 @@ fn what_a_machine_that_is_no_more_asked_changes_nothing_after_its_successor_was_
     assert_eq!(late, Vec::<Vec<Json>>::new());
 }
 
+#[test]
+fn what_is_overtaken_by_the_request_that_began_a_link_changes_nothing() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::connected("ann", "/", &mut cluster, "lobby:0");
+    let mut bob = Client::connected("bob", "/", &mut cluster, "lobby:0");
+    cluster
+        .rules
+        .push(("lobby:0".into(), "demo:1".into(), Fate::HoldRequest));
+    ann.emit(&mut cluster, "join", json!("demo:1"));
+    cluster.settle();
+    cluster.forsake("lobby:0");
+    cluster.rules.clear();
+    cluster.pass(10);
+    bob.call(&mut cluster, "join", json!("demo:1"));
+    assert_eq!(cluster.held(), 1);
+    cluster.release(0);
+    assert_eq!(cluster.roster("demo:1"), ["bob"]);
+}
+
 /// Found by the simulator: diffs are not kept, so a recovered client showed people who had gone.
 #[test]
 fn a_recovered_client_is_told_who_is_here_now() {
