@@ -76,6 +76,18 @@ pub struct Seat {
     pub view: Option<BTreeSet<String>>,
 }
 
+impl Seat {
+    /// Where an answer was lost it must be out for sure: to stay out, and before it comes in again.
+    fn must_leave(&self) -> bool {
+        match self.state {
+            State::In => !self.wants,
+            State::Out => !self.wants && self.is_unsure,
+            State::Unknown => true,
+            State::Joining | State::Leaving => false,
+        }
+    }
+}
+
 /// A wire at the client's end.
 #[derive(Debug, Clone)]
 pub struct Wire {
@@ -355,14 +367,7 @@ impl Client {
                         let ack = self.ack(Wanted::Join(room), around.now);
                         self.say_join(ack, room, around);
                     }
-                    // Out for sure, before it comes in again.
-                    (false, State::In) | (_, State::Unknown) => {
-                        seat.state = State::Leaving;
-                        let ack = self.ack(Wanted::Leave(room), around.now);
-                        self.say_leave(ack, room, around);
-                    }
-                    // An answer was lost, and it is not wanted any more: out for sure.
-                    (false, State::Out) if seat.is_unsure => {
+                    _ if seat.must_leave() => {
                         seat.state = State::Leaving;
                         let ack = self.ack(Wanted::Leave(room), around.now);
                         self.say_leave(ack, room, around);
