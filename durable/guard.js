@@ -5,9 +5,10 @@
 //
 // - each object notes the frames that no turn has committed yet. Those of a turn that panicked are tried again one by
 //   one; one that panics alone is the poison: whoever sent it is told so, and it is passed over;
-// - who waits for an answer out of that memory gets a 503;
+// - who waits for an answer out of that memory gets a 503, or, on a socket, is closed as one that may come back;
+// - what an object was bringing others counts as tried, for it may be what ended the instance;
 // - timers call the object by name, so they outlive the instance;
-// - where no frame is to blame, the object's storage is told so before anything is tried again (core's `falls`), and it
+// - where neither a frame nor a request is to blame, the object's storage is told so before anything is tried again (core's `falls`), and it
 //   waits longer each time, so that it does not take the others along for ever.
 //
 // The build puts this around worker-build's module (tests/tools/build.mjs).
@@ -88,6 +89,10 @@ export class Room {
   /** Its own turn panicked, not another object's; and how often since one went through. */
   #hasFallen = false;
   #falls = 0;
+  /** A request was in that turn: whoever asked has got a 503. */
+  #wasAsked = false;
+  /** How many requests are under way that bring something out of the outbox. */
+  #bringing = 0;
 
   constructor(state, env) {
     this.#state = state;
@@ -125,6 +130,7 @@ export class Room {
   turn(run) {
     this.#turning = this.#waiting;
     this.#waiting = [];
+    this.#wasAsked = false;
     try {
       const isDone = run();
       this.#turning = [];
@@ -145,6 +151,14 @@ export class Room {
     this.#turning = [];
     this.#isSending = true;
     return result;
+  }
+
+  asked() {
+    this.#wasAsked = true;
+  }
+
+  brings(more) {
+    this.#bringing += more;
   }
 
   later(method, ms) {
@@ -184,15 +198,21 @@ export class Room {
   #renew() {
     if (!instance.criticalError && this.#life === instance.instanceId) return;
     const [suspects, waiting] = [this.#turning, this.#waiting];
+    const isToBlame = this.#hasFallen && !this.#wasAsked && suspects.length === 0;
+    const [wasSending, wasBringing] = [this.#isSending, this.#bringing > 0];
     this.#turning = [];
     this.#waiting = [];
+    this.#isSending = this.#hasFallen = false;
+    this.#bringing = 0;
     this.#begin();
     for (const socket of this.#held) socket.close(1012, "service restart");
     this.#held.clear();
-    // Who may have missed a frame comes back for what was committed.
-    if (this.#isSending) for (const socket of this.#state.getWebSockets()) socket.close(4010, "server restarting");
-    if (this.#hasFallen && suspects.length === 0) this.#call("fell");
-    this.#isSending = this.#hasFallen = false;
+    // Who may have missed a frame comes back for what was committed, who waits for an answer for what became of it.
+    for (const socket of this.#state.getWebSockets()) {
+      if (wasSending || socket.dialtoneAwaits) socket.close(4010, "server restarting");
+    }
+    if (isToBlame) this.#call("fell");
+    if (wasBringing) this.#call("interrupted");
     if (suspects.length === 1) this.#passOver(suspects[0]);
     else for (const call of suspects) this.#alone(call);
     for (const call of waiting) this.#note(...call);

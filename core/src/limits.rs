@@ -142,7 +142,7 @@ pub const MAX_TIMER_MS: u64 = 10_000;
 /// Leeway on `exp` and `nbf`.
 pub const TOKEN_LEEWAY_MS: u64 = 5_000;
 /// The first retry of an outbox entry; doubled each time.
-pub const OUTBOX_RETRY_MS: u64 = 1_000;
+pub const OUTBOX_RETRY_MS: u64 = if cfg!(feature = "panics") { 20 } else { 1_000 };
 /// The longest wait between two tries of an outbox entry.
 pub const OUTBOX_MAX_RETRY_MS: u64 = 5 * 60_000;
 /// How long the outbox is held back after two panics that no frame made, doubled with each more.
@@ -151,6 +151,9 @@ pub const HOLD_MS: u64 = 60_000;
 pub const HOLD_MAX_MS: u64 = 3_600_000;
 /// After so long without one, panics are not counted on.
 pub const FALLS_FORGOTTEN_MS: u64 = 24 * 3_600_000;
+/// After so many tries that came to nothing (some eight minutes) an outbox entry holds up no other: it goes
+/// alone from then on.
+pub const OUTBOX_TRIES_IN_ORDER: u64 = 10;
 /// Outbox entries under way at once; workerd allows six connections, the rest would only queue.
 pub const OUTBOX_IN_FLIGHT: usize = 6;
 /// A webhook waits this long for its message to reach the agents' rooms before it answers; it is

@@ -46,7 +46,9 @@ use crate::{
     error::Refusal,
     event::Publication,
     event_webhook,
-    hub::{Attachment, Connection, ConnectionId, DisconnectReason, Hub, Journal, Watch, Wire},
+    hub::{
+        Attachment, Connection, ConnectionId, DisconnectReason, Hub, Journal, Wait, Watch, Wire,
+    },
     metrics::{Count, Counts, Gauges, count_of},
     names::{RoomName, Timestamp, UserId},
     room::{self, Delivery, EntryId, Room, Target},
@@ -82,10 +84,10 @@ pub struct Object {
     /// The links' positions are those that the journal knows.
     knows_positions: bool,
     ids: ids::Ids,
-    calls: HashMap<CallId, links::Call>,
+    calls: HashMap<CallId, (links::Call, Option<Wait>)>,
     last_number: u64,
     /// The tokens that the runtime checks.
-    verifying: HashMap<CallId, tokens::Verifying>,
+    verifying: HashMap<CallId, (tokens::Verifying, Option<Wait>)>,
     /// Questions to everyone in this room.
     questions: BTreeMap<u64, questions::RoomQuestion>,
     /// What this object's sockets say to the questions of rooms.
@@ -110,8 +112,6 @@ pub struct Object {
     turns: u64,
     /// Nothing has happened yet since it woke.
     was_asleep: bool,
-    /// What had been asked when the last turn began.
-    began: failure::Began,
     /// It has noted how it sleeps.
     has_note: bool,
     /// Until then nothing goes to others that can wait.
@@ -210,7 +210,6 @@ impl Object {
             fresh: Vec::new(),
             turns: 0,
             was_asleep: true,
-            began: failure::Began::default(),
             has_note: false,
             held_until: falls::held_until(sql)?,
             out: Vec::new(),
@@ -239,7 +238,6 @@ impl Object {
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
         self.last_number = self.last_number.max(numbers_from(now));
-        self.note_beginning();
         if !inputs.iter().all(Input::only_reads) {
             self.turns = self.turns.saturating_add(1);
         }
@@ -282,6 +280,8 @@ impl Object {
             self.send_due(sql, now, &mut out)?;
             self.deliver_outbox(sql, now, &mut out)?;
         }
+        let awaited = self.hub.take_awaited().into_iter();
+        out.extend(awaited.map(|(connection, awaits)| Output::Awaits { connection, awaits }));
         self.note_sleep(sql, now, inputs)?;
         out.extend(self.wake(now));
         Ok(out)
@@ -395,6 +395,7 @@ impl Object {
                 Ok(())
             }
             Input::Twilio { job, answer } => self.twilio_answered(sql, now, *job, answer.as_ref()),
+            Input::Interrupted => self.room.outbox.interrupted(sql, now),
             Input::Timer => {
                 self.timer_set = None;
                 self.due(sql, now)

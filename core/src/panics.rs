@@ -7,6 +7,8 @@ use crate::object::Input;
 const IN_TURN: &str = "panic in the turn";
 /// In what waits in the outbox: once it has been brought, the turn that would strike it off panics.
 const IN_OUTBOX: &str = "panic in the outbox";
+/// In what another object or the Worker asks: the turn of the room that is asked panics.
+const IN_ASKED: &str = "panic in who is asked";
 /// In a frame that is sent: it panics when all is committed.
 const IN_SEND: &str = "panic in sending";
 
@@ -14,7 +16,11 @@ const IN_SEND: &str = "panic in sending";
 pub(crate) fn at_input(input: &Input) {
     match input {
         Input::Text { text, .. } => at(text, IN_TURN),
-        Input::Request { body, .. } => at(&json(body), IN_TURN),
+        Input::Request { body, .. } => {
+            let body = json(body);
+            at(&body, IN_TURN);
+            at(&body, IN_ASKED);
+        }
         Input::Delivered { delivery, .. } => at(&json(&delivery.parcels), IN_OUTBOX),
         _ => {}
     }

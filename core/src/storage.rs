@@ -238,7 +238,7 @@ pub fn optional_text(text: Option<&str>) -> Value {
 }
 
 /// The version that this code reads and writes.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// The oldest version whose code may go on with what this one leaves behind: after a rollback it meets
 /// it. The previous one, unless the last migration was no mere addition.
@@ -262,7 +262,7 @@ struct Schema {
 const CURRENT: Schema = Schema {
     version: SCHEMA_VERSION,
     readable_by: READABLE_BY,
-    migrations: &[V1, V2, V3, V4],
+    migrations: &[V1, V2, V3, V4, V5],
 };
 
 const V1: &[&str] = &[
@@ -397,6 +397,13 @@ const V4: &[&str] = &[
     "CREATE TABLE lines (number TEXT PRIMARY KEY) WITHOUT ROWID",
 ];
 
+/// Links outlive the room's sleep whole.
+const V5: &[&str] = &[
+    // When the request was sent with which the other object's sockets came (its clock, in milliseconds): what
+    // it had sent before says nothing of them.
+    "ALTER TABLE links ADD COLUMN begun INTEGER",
+];
+
 /// Brings the database to [`SCHEMA_VERSION`] and returns the room's epoch, which is `fresh_epoch`
 /// when the room is new. One that a later version left behind stays as it is, and is refused where that
 /// version says that this one cannot read it; so is one that is being restored.
@@ -429,9 +436,7 @@ impl Schema {
                 sql.run(statement, &[])?;
             }
             set_meta(sql, "schema", &self.version.to_string())?;
-            if self.readable_by < self.version {
-                set_meta(sql, "readable_by", &self.readable_by.to_string())?;
-            }
+            set_meta(sql, "readable_by", &self.readable_by.to_string())?;
         }
         if let Some(epoch) = meta(sql, "epoch")? {
             return Ok(epoch);
@@ -518,7 +523,9 @@ mod tests {
         let (sql, room) = (Memory::new(), RoomName::parse("chat:42").unwrap());
         assert_eq!(migrate(&sql, &room, "first").unwrap(), "first");
         assert_eq!(migrate(&sql, &room, "second").unwrap(), "first");
-        set_meta(&sql, "schema", "99").unwrap();
+        for key in ["schema", "readable_by"] {
+            set_meta(&sql, key, "99").unwrap();
+        }
         assert_eq!(migrate(&sql, &room, "third"), Err(StorageError::Newer(99)));
     }
 
@@ -586,6 +593,7 @@ mod tests {
                 V2,
                 V3,
                 V4,
+                V5,
                 &[
                     "CREATE TABLE later (a TEXT)",
                     "ALTER TABLE log ADD COLUMN later TEXT DEFAULT 'x'",

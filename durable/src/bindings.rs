@@ -57,6 +57,12 @@ extern "C" {
         this: &Guard,
         body: &mut dyn FnMut() -> Result<JsValue, JsValue>,
     ) -> Result<JsValue, JsValue>;
+    /// The turn has a request in it.
+    #[wasm_bindgen(method)]
+    pub fn asked(this: &Guard);
+    /// So many more of the outbox's requests are under way, or fewer.
+    #[wasm_bindgen(method)]
+    pub fn brings(this: &Guard, more: i32);
     /// Calls this method of the room in a while, whichever instance it lives in by then.
     #[wasm_bindgen(method)]
     pub fn later(this: &Guard, method: &str, ms: f64) -> JsValue;
@@ -131,6 +137,10 @@ extern "C" {
     pub fn connection(this: &Socket) -> Option<u32>;
     #[wasm_bindgen(method, setter, js_name = dialtoneConnection)]
     pub fn set_connection(this: &Socket, connection: u32);
+
+    /// Ours: its client waits for an answer that a panic would lose, which guard.js must know.
+    #[wasm_bindgen(method, setter, js_name = dialtoneAwaits)]
+    pub fn set_awaits(this: &Socket, awaits: bool);
 
     /// `AnalyticsEngineDataset`.
     pub type Dataset;

@@ -83,6 +83,9 @@ impl Shell {
                 Output::Ask { call, object, body } => {
                     self.ask_object(object, Question::Call(call), &body);
                 }
+                Output::Awaits { connection, awaits } => {
+                    self.sockets.borrow().awaits(connection, awaits);
+                }
                 Output::Verify { call, token } => {
                     let shell = Rc::clone(self);
                     self.spawn(async move {
@@ -94,12 +97,14 @@ impl Shell {
                     });
                 }
                 Output::Deliver { room, delivery } => {
+                    self.context.guard().brings(1);
                     let parcels = delivery.parcels.clone();
                     let request = RoomRequest::Deliver { parcels };
                     let body = serde_json::to_string(&request).unwrap_or_default();
                     self.ask_object(room, Question::Delivery(delivery), &body.into());
                 }
                 Output::Post(post) => {
+                    self.context.guard().brings(1);
                     let shell = Rc::clone(self);
                     self.spawn(async move {
                         let delivered = peers::post_event(&post).await;
@@ -162,6 +167,7 @@ impl Shell {
     }
 
     pub(crate) fn delivered(self: &Rc<Self>, delivery: Delivery, delivered: bool) {
+        self.context.guard().brings(-1);
         self.push(Input::Delivered {
             delivery,
             delivered,

@@ -130,6 +130,12 @@ impl Room {
         self.shell.fell();
     }
 
+    /// What was being brought to others may have made them panic.
+    pub fn interrupted(&self) {
+        self.shell.inbox.borrow_mut().push(Input::Interrupted);
+        self.shell.turn();
+    }
+
     /// A frame has made a turn panic, and has not happened: whoever sent it is told.
     pub fn refuse(&self, socket: &Socket, message: &JsValue) {
         match other(socket) {

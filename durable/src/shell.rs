@@ -151,6 +151,9 @@ impl Shell {
         self.is_turning.set(true);
         let inputs = std::mem::take(&mut *self.inbox.borrow_mut());
         self.is_busy.set(inputs.len() > 1);
+        if inputs.iter().any(|input| input.request().is_some()) {
+            self.context.guard().asked();
+        }
         let ok = self.turn_on(&inputs, &[]);
         self.is_turning.set(false);
         ok

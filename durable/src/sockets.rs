@@ -179,6 +179,13 @@ impl Sockets {
         waiting.collect()
     }
 
+    /// The client waits for an answer that a panic would lose, or no longer.
+    pub fn awaits(&self, connection: ConnectionId, awaits: bool) {
+        if let Some(socket) = self.by_connection.get(&connection) {
+            socket.set_awaits(awaits);
+        }
+    }
+
     /// Closes a socket from our side.
     pub fn close(&mut self, connection: ConnectionId, reason: DisconnectReason) {
         if let Some(socket) = self.by_connection.remove(&connection) {

@@ -54,7 +54,7 @@ const ANN = { sub: "ann", rooms: ["demo:*", "chat:*"] };
 const BOB = { sub: "bob", rooms: ["demo:*", "chat:*"] };
 
 describe("what an older version has stored", () => {
-  for (const version of [1, 2, 3, 4]) {
+  for (const version of [1, 2, 3, 4, 5]) {
     test(`by schema ${version} is served by this build: history, members, ids, lines, what is unread`, async (t) => {
       const { persist } = folderOf(version);
       const server = await serve(t, { persist, vars: KEEP });
@@ -94,7 +94,7 @@ describe("what an older version has stored", () => {
   }
 
   test("a stock client that was connected to an older version is recovered by this one, with what it missed", async (t) => {
-    for (const version of [2, 3, 4]) {
+    for (const version of [2, 3, 4, 5]) {
       const { persist, session } = folderOf(version);
       const server = await serve(t, { persist, vars: KEEP });
       await call(server, "POST", "/rooms/demo:1/events", { as: BOB, body: { event: "note", data: { n: 8 }, id: "n-8" } });
@@ -169,7 +169,7 @@ describe("after a rollback", () => {
     assert.equal((await client.ask("join", { room: "demo:1" })).ok, true);
     await server.stop();
     const schemas = Object.entries(content(persist)).filter(([name]) => name.endsWith(" meta")).map(([, rows]) => rows.find(({ key }) => key === "schema").value);
-    assert.deepEqual([...new Set(schemas)], ["5", "4"].slice(0, new Set(schemas).size), "what is there stays the later version's; new rooms are this one's");
+    assert.deepEqual([...new Set(schemas)], ["6", "5"].slice(0, new Set(schemas).size), "what is there stays the later version's; new rooms are this one's");
   });
 
   test("what this build cannot read is refused with 503 schema_newer and logged, is left as it is, and served again by who can", async (t) => {
@@ -188,7 +188,7 @@ describe("after a rollback", () => {
     for (const [what, rows] of Object.entries(before)) assert.deepEqual(after[what], rows, what);
     for (const file of databases(persist)) {
       const db = new DatabaseSync(file);
-      db.exec("UPDATE meta SET value = '4' WHERE key = 'readable_by'");
+      db.exec("UPDATE meta SET value = '5' WHERE key = 'readable_by'");
       db.close();
     }
     const next = await serve(t, { persist });

@@ -11,6 +11,7 @@ const BUILD_MS = 30 * 60_000;
 const ANN = { sub: "ann", rooms: ["chat:*", "demo:*"] };
 const BOB = { sub: "bob", rooms: ["chat:*", "demo:*"] };
 const POISON = "panic in the turn";
+const ASKED = "panic in who is asked";
 
 const events = (logs, event) =>
   logs.join("").split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line)).filter((line) => line.event === event);
@@ -153,6 +154,68 @@ describe("panics", { timeout: BUILD_MS }, () => {
     await sleep(3_000);
     await all.goOn();
     assert.ok((await panics(server)) - so_far <= 1, "it goes on panicking");
+  });
+
+  /** A stock client as it is: it comes back. */
+  const returning = (t, server, claims) => enter(t, server, "demo:1", claims, { reconnection: true, reconnectionDelay: 100 });
+
+  test("what a lobby's socket wants of a room that panics at it ends that socket, as one that may come back, and no other", async (t) => {
+    const server = await start(t);
+    const all = await everyone(t, server);
+    const eve = await returning(t, server, { sub: "eve", rooms: ["demo:1"] });
+    const left = new Promise((resolve) => eve.socket.once("disconnect", resolve));
+    eve.socket.emit("send", note(ASKED), () => assert.fail("it has an answer"));
+    assert.equal(await left, "transport close");
+    await eventually("it comes back", () => eve.socket.connected, 10_000);
+    await all.goOn();
+    assert.equal(await panics(server), 1);
+  });
+
+  test("who waits for a room's answer while others panic gets it, or comes back; nobody waits for ever", async (t) => {
+    const server = await start(t);
+    const clients = [await returning(t, server, ANN), await returning(t, server, BOB), await returning(t, server, { ...ANN, sub: "cid" })];
+    const [acked, unanswered] = [[], []];
+    let isOver = false;
+    const going = clients.map(async ({ socket }, k) => {
+      for (let n = 0; !isOver; n++) {
+        const said = `${k}-${n}`;
+        // The stock client ends the waiting of whoever is cut, with an error.
+        const ack = await socket.timeout(60_000).emitWithAck("send", { ...note(said), id: said }).catch((error) => error);
+        assert.doesNotMatch(ack.message ?? "", /timed out/, "it would have waited for ever");
+        (ack.ok ? acked : unanswered).push(said);
+        if (!ack.ok) await eventually("it is back", () => socket.connected, 20_000);
+      }
+    });
+    for (let n = 0; n < 60; n++) {
+      const eve = await join(t, server, "chat:9", { sub: "eve", rooms: ["chat:9"] });
+      assert.equal((await eve.ask("send_message", { message: POISON })).error.code, "internal");
+      eve.close();
+    }
+    isOver = true;
+    await Promise.all(going);
+    const { body } = await call(server, "GET", "/rooms/demo:1/history?limit=1000", { as: ANN });
+    const kept = body.messages.map(({ data }) => data.n);
+    assert.deepEqual(acked.filter((said) => !kept.includes(said)).slice(-900), [], "what was acked is there");
+    assert.deepEqual(kept.filter((said, n) => kept.indexOf(said) !== n), [], "once");
+    assert.ok(unanswered.length > 0, "none was cut, so this showed nothing");
+    t.diagnostic(`${acked.length} acked, ${unanswered.length} came back, ${await panics(server)} panics`);
+  });
+
+  test("a parcel that its receiver panics at is not tried at once again and again, and holds up no other for ever", async (t) => {
+    const server = await start(t);
+    const all = await everyone(t, server);
+    assert.equal((await call(server, "PUT", "/rooms/chat:1/members/cid", { as: SERVICE })).status, 200);
+    const cid = await join(t, server, "user:cid", { sub: "cid" });
+    await all.here.ask("send_message", { message: ASKED });
+    await eventually("the receiver has panicked", async () => (await panics(server)) > 0, 10_000);
+    await all.here.ask("send_message", { message: "the next" });
+    // In this build the first tries are 20 ms apart, not a second; and whoever is asked something builds its machine anew.
+    const isThere = () => cid.frames.some((frame) => JSON.stringify(frame).includes("the next"));
+    for (let until = Date.now() + 90_000; !isThere() && Date.now() < until; await sleep(50)) await all.goOn();
+    assert.ok(isThere(), "it is not held up any more");
+    const times = await panics(server);
+    assert.ok(times >= 10 && times <= 15, `${times} panics`);
+    await all.goOn();
   });
 
   test("after a panic and kill -9 nothing that was acknowledged is missing", async (t) => {

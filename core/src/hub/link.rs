@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
 };
 
-use super::SocketKey;
+use super::{SocketKey, Wait};
 use crate::{
     deadlines::Deadlines,
     event::{Args, Publication},
@@ -59,16 +59,31 @@ pub enum Waiter {
     Pull,
 }
 
+impl Waiter {
+    /// The socket whose client waits.
+    pub const fn socket(&self) -> Option<SocketKey> {
+        match self {
+            Self::Join { socket, .. }
+            | Self::Event {
+                socket,
+                ack: Some(_),
+                ..
+            } => Some(*socket),
+            Self::Event { .. } | Self::Leave | Self::Nobody | Self::Pull => None,
+        }
+    }
+}
+
 /// An op that waits, or is under way.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Pending {
     /// What.
     pub op: Op,
     /// For whom.
     pub waiter: Waiter,
     since: Timestamp,
-    /// The how-many-eth op it is.
-    number: u64,
+    /// Keeps whoever waits known as such.
+    _wait: Option<Wait>,
 }
 
 impl Pending {
@@ -185,8 +200,6 @@ pub struct Links {
     links: BTreeMap<Rc<RoomName>, Link>,
     /// When the requests of those that have something to ask may go out.
     due: Deadlines<Rc<RoomName>>,
-    /// How many ops there have been.
-    asked: u64,
 }
 
 impl Links {
@@ -219,20 +232,19 @@ impl Links {
         room: &RoomName,
         op: Op,
         waiter: Waiter,
+        wait: Option<Wait>,
     ) -> Result<(), Box<(Op, Waiter)>> {
         let link = self.links.entry(Rc::new(room.clone())).or_default();
         if link.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
             return Err(Box::new((op, waiter)));
         }
         link.count(&op);
-        let number = self.asked.saturating_add(1);
         link.ops.push_back(Pending {
             op,
             waiter,
             since: now,
-            number,
+            _wait: wait,
         });
-        self.asked = number;
         self.index(room);
         Ok(())
     }
@@ -245,7 +257,7 @@ impl Links {
         };
         let is_pulling = link.is_pulling
             || self
-                .ask(now, room, Op::Pull { since }, Waiter::Pull)
+                .ask(now, room, Op::Pull { since }, Waiter::Pull, None)
                 .is_ok();
         self.get(room).is_pulling = is_pulling;
         is_pulling
@@ -321,27 +333,6 @@ impl Links {
             }
             assert_eq!((&link.joins, link.ends), (&joins, ends));
         }
-    }
-
-    /// How many ops there have been.
-    pub const fn asked(&self) -> u64 {
-        self.asked
-    }
-
-    /// The sockets that wait for the answer to one of the first so many ops.
-    pub fn waiting(&self, asked: u64) -> impl Iterator<Item = SocketKey> {
-        let links = self.links.values();
-        let pending = links.flat_map(|link| link.under_way.iter().chain(&link.ops));
-        let pending = pending.filter(move |pending| pending.number <= asked);
-        pending.filter_map(|pending| match &pending.waiter {
-            Waiter::Join { socket, .. } => Some(*socket),
-            Waiter::Event {
-                socket,
-                ack: Some(_),
-                ..
-            } => Some(*socket),
-            Waiter::Event { .. } | Waiter::Leave | Waiter::Nobody | Waiter::Pull => None,
-        })
     }
 
     /// When to try again.

@@ -7,6 +7,7 @@
 //! that get the same ones: a broadcast is one frame and one list of sockets, and each socket has one
 //! run of sends. What must survive hibernation is in each socket's [`Attachment`].
 
+mod awaited;
 mod connection;
 mod disconnect;
 mod journal;
@@ -24,6 +25,7 @@ use std::{
     rc::Rc,
 };
 
+pub use awaited::{Awaited, Wait, Who};
 pub use connection::{Attachment, Connection, Plain, Wire, end_of};
 pub use disconnect::{DisconnectReason, echo_of};
 pub use journal::Journal;
@@ -162,6 +164,8 @@ pub struct Hub {
     pub links: Links,
     /// Who watches them, and the admins among them.
     pub watch: Watch,
+    /// Whose clients wait for what this object's memory alone knows of.
+    pub awaited: Awaited,
 }
 
 impl Hub {
@@ -171,6 +175,25 @@ impl Hub {
             sessions: Sessions::new(timers),
             ..Self::default()
         }
+    }
+
+    /// A socket's client waits, until this is dropped.
+    pub fn wait(&self, key: SocketKey) -> Option<Wait> {
+        let session = &self.sockets.get(key)?.record.session;
+        self.wait_of_session(session)
+    }
+
+    /// A session's client waits, until this is dropped.
+    pub fn wait_of_session(&self, sid: &str) -> Option<Wait> {
+        let sid = Rc::clone(&self.sessions.get(sid)?.sid);
+        Some(self.awaited.wait(Who::Session(sid)))
+    }
+
+    /// Who waits now and did not at the end of the last turn, and the other way round.
+    pub fn take_awaited(&mut self) -> Vec<(ConnectionId, bool)> {
+        let sessions = &self.sessions;
+        let wire_of = |sid: &str| sessions.get(sid).map(|session| session.transport);
+        self.awaited.changes(wire_of)
     }
 
     /// Ids up to this one are taken, if only by sockets whose close event is still to come.

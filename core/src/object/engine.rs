@@ -379,6 +379,7 @@ impl Object {
         session.forget_probe();
         session.queued_bytes = 0;
         session.heard_at = now;
+        self.hub.awaited.moved(&session.sid);
         let queue = std::mem::take(&mut session.queue);
         let poll = session.poll.take();
         let wire = engine_wire(sid.to_owned(), &session.door);

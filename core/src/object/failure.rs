@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CallId, Input, Object, Output, RequestId, links::Call, tokens::Verifying};
+use super::{Input, Object, Output, RequestId};
 use crate::{
     engine_io,
     error::{Code, Refusal},
@@ -16,65 +16,26 @@ use crate::{
     socket_io,
 };
 
-/// What had been asked when a turn began.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Began {
-    call: u64,
-    op: u64,
-}
-
 impl Object {
-    pub(super) fn note_beginning(&mut self) {
-        self.began = Began {
-            call: self.last_number,
-            op: self.hub.links.asked(),
-        };
-    }
-
     /// Storage has failed a turn of these inputs, and this machine goes. What is to be done: those are
     /// sent away who wait for what only it knew of, but for what a turn of several inputs began, for those
     /// are tried again one by one; and who sent the one that failed alone is told.
     pub fn failed(mut self, now: Timestamp, inputs: &[Input], refusal: &Refusal) -> Vec<Output> {
         // What the turn had to say has not happened.
         drop(self.hub.flush());
-        let mut forsaken = self.forsaken();
+        let mut forsaken: BTreeSet<_> = self.hub.awaited.since_last_turn().collect();
         let mut out = Vec::new();
         if let [one] = inputs {
             out.extend(self.undone(now, one, refusal, &mut forsaken));
         }
         out.extend(self.hub.flush().into_iter().map(Output::Send));
-        let is_polling = |id: &ConnectionId| {
+        let has_socket = |id: &ConnectionId| {
             let connection = self.hub.get(*id);
-            connection.is_some_and(|c| matches!(c.attachment.wire, Wire::Polling(_)))
+            connection.is_some_and(|c| !matches!(c.attachment.wire, Wire::Polling(_)))
         };
-        let close = forsaken.into_iter().filter(|id| !is_polling(id));
+        let close = forsaken.into_iter().filter(has_socket);
         out.extend(close.map(send_away));
         out
-    }
-
-    /// Those who wait for an answer that came to this machine alone.
-    fn forsaken(&self) -> BTreeSet<ConnectionId> {
-        let Began { call, op } = self.began;
-        let is_old = |id: &CallId| id.0 <= call;
-        let of_socket = |key: SocketKey| Some(self.hub.sockets.get(key)?.connection);
-        let joins_and_events = self.hub.links.waiting(op).filter_map(of_socket);
-        let calls = self.calls.iter().filter(|(id, _)| is_old(id));
-        let calls = calls.filter_map(|(_, call)| match call {
-            Call::IsMember { key, .. } | Call::Recover { key, .. } => of_socket(*key),
-            Call::MaySend { route, .. } => of_socket(route.key),
-            Call::Link(_)
-            | Call::Push(..)
-            | Call::Watch { .. }
-            | Call::News(_)
-            | Call::Administer => None,
-        });
-        let verifying = self.verifying.iter().filter(|(id, _)| is_old(id));
-        let verifying = verifying.filter_map(|(_, verifying)| match verifying {
-            Verifying::Connect { sid, .. } => Some(self.hub.sessions.get(sid)?.transport),
-            Verifying::Socket { key, .. } => of_socket(*key),
-            Verifying::Plain { connection, .. } => Some(*connection),
-        });
-        joins_and_events.chain(calls).chain(verifying).collect()
     }
 
     /// Tells who sent this, on the wire that it came on.

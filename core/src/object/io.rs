@@ -117,6 +117,9 @@ pub enum Input {
         /// Whether it has arrived.
         delivered: bool,
     },
+    /// Whether what the machine before this one brought has arrived is not known, and it may be what ended
+    /// that one.
+    Interrupted,
     /// Twilio has answered [`Output::Twilio`], or has not.
     Twilio {
         /// What was done.
@@ -192,6 +195,15 @@ pub enum Output {
         call: CallId,
         /// The token.
         token: Unverified<'static>,
+    },
+    /// Who is on this wire waits for an answer that this machine alone knows of, or no longer. Who does when
+    /// the machine is lost, as in a panic, is to be closed with
+    /// [`ServerRestarting`](DisconnectReason::ServerRestarting). That a wire is closed is not said.
+    Awaits {
+        /// Which.
+        connection: ConnectionId,
+        /// Whether they wait.
+        awaits: bool,
     },
     /// Bring these to another room, and say how it went ([`Input::Delivered`]).
     Deliver {

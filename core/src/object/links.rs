@@ -54,6 +54,21 @@ pub(super) enum Call {
     Administer,
 }
 
+impl Call {
+    /// The socket whose client waits for the answer.
+    const fn socket(&self) -> Option<SocketKey> {
+        match self {
+            Self::IsMember { key, .. } | Self::Recover { key, .. } => Some(*key),
+            Self::MaySend { route, .. } => Some(route.key),
+            Self::Link(_)
+            | Self::Push(..)
+            | Self::Watch { .. }
+            | Self::News(_)
+            | Self::Administer => None,
+        }
+    }
+}
+
 /// What a lobby's request is answered at the end of the turn.
 pub(super) struct ToAnswer {
     pub request: RequestId,
@@ -91,7 +106,8 @@ impl Object {
 
     fn next_call(&mut self, call: Call) -> CallId {
         let id = CallId(self.next_number());
-        self.calls.insert(id, call);
+        let wait = call.socket().and_then(|key| self.hub.wait(key));
+        self.calls.insert(id, (call, wait));
         id
     }
 
@@ -159,7 +175,7 @@ impl Object {
         call: CallId,
         answer: Option<&str>,
     ) -> Result<(), StorageError> {
-        match self.calls.remove(&call) {
+        match self.calls.remove(&call).map(|(call, _)| call) {
             None => Ok(()),
             Some(Call::Push(object, push)) => {
                 let pushed: Option<Pushed> = read(answer);
@@ -342,7 +358,8 @@ impl Object {
             let answer = self.room_op(sql, now, None, &op)?;
             return self.op_answered(sql, now, room, op, waiter, answer);
         }
-        match self.hub.links.ask(now, room, op, waiter) {
+        let wait = waiter.socket().and_then(|key| self.hub.wait(key));
+        match self.hub.links.ask(now, room, op, waiter, wait) {
             Ok(()) => Ok(()),
             Err(refused) => {
                 let (op, waiter) = *refused;
@@ -417,7 +434,7 @@ impl Object {
             last: last && !link.is_joining(),
         };
         // A leave is never given back.
-        drop(self.hub.links.ask(now, room, op, Waiter::Leave));
+        drop(self.hub.links.ask(now, room, op, Waiter::Leave, None));
         Ok(())
     }
 
@@ -963,7 +980,7 @@ impl Object {
                     return Ok(OpAnswer::Refused(namespaces::not_yours()));
                 }
                 if let Some(from) = from {
-                    self.room.links.add(sql, from)?;
+                    self.room.links.add(from, *first);
                 }
                 let missed = match since {
                     Some(since) => self.room.missed(sql, user, since)?,

@@ -172,7 +172,7 @@ impl Object {
                 ops,
             } => {
                 let answers = self.room_ops(sql, now, from, ops)?;
-                self.room.links.arrived(from, *number);
+                self.room.links.arrived(sql, from, *number)?;
                 self.link_answers.push(ToAnswer {
                     request,
                     from: from.clone(),

@@ -16,8 +16,8 @@ use crate::{
     event_webhook::Post,
     hub::{DisconnectReason, Flush, Frame},
     limits::{
-        MAX_UNREAD_BYTES, MEASURE_EVERY_BYTES, PRESENCE_GRACE_MS, READ_TIMEOUT_MS,
-        SETTLE_TIMEOUT_MS, TYPING_MS,
+        MAX_UNREAD_BYTES, MEASURE_EVERY_BYTES, OUTBOX_MAX_RETRY_MS, OUTBOX_RETRY_MS,
+        OUTBOX_TRIES_IN_ORDER, PRESENCE_GRACE_MS, READ_TIMEOUT_MS, SETTLE_TIMEOUT_MS, TYPING_MS,
     },
     names::{Offset, UserId},
     storage::{Row, Value, memory::Memory},
@@ -79,6 +79,8 @@ struct Shell {
     auto_response: Option<AutoResponse>,
     /// Of whom it wants to know how much waits for them.
     measures: Vec<ConnectionId>,
+    /// Who waits for what its memory alone knows of.
+    awaits: BTreeSet<ConnectionId>,
     /// The last `Wake`, as (timer, alarm).
     wake: (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
@@ -152,6 +154,7 @@ impl Shell {
             verifies: vec![],
             auto_response: None,
             measures: vec![],
+            awaits: BTreeSet::new(),
             wake: (None, None),
             now: T0,
             requests: 0,
@@ -179,6 +182,7 @@ impl Shell {
             Err(_) => {
                 self.disk.sql.0.execute_batch("ROLLBACK").unwrap();
                 self.object = None;
+                self.awaits.clear();
             }
         }
         let outputs = result?;
@@ -218,6 +222,14 @@ impl Shell {
                 Output::Verify { call, token } => self.verifies.push((*call, token.clone())),
                 Output::Measure(connections) => self.measures.extend(connections),
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
+                Output::Awaits { connection, awaits } => {
+                    let changed = if *awaits {
+                        self.awaits.insert(*connection)
+                    } else {
+                        self.awaits.remove(connection)
+                    };
+                    assert!(changed, "only changes are told");
+                }
                 Output::Wake { timer, alarm } => {
                     self.wake = (timer.or(self.wake.0), alarm.or(self.wake.1));
                 }
@@ -252,6 +264,7 @@ impl Shell {
     /// It is evicted: only the disk and the sockets' attachments stay.
     fn evict(&mut self) {
         self.object = None;
+        self.awaits.clear();
         self.life += 1;
         // Timers do not outlive it; the alarm does.
         self.wake.0 = None;
@@ -1284,6 +1297,135 @@ fn an_inbound_message_reaches_the_line_and_its_assignees_once_however_often_it_i
     assert_eq!(world.deliver(1, true), 0);
 }
 
+fn sids_heard(frames: &[Json]) -> Vec<&str> {
+    let messages = frames
+        .iter()
+        .filter(|frame| frame["event"] == "new_message");
+    messages
+        .filter_map(|frame| frame["data"]["messageSid"].as_str())
+        .collect()
+}
+
+/// Carries what `from` has to bring: nothing arrives with which `poison` comes. Gives what was tried.
+fn carry(world: &mut World, from: &str, poison: &str) -> Vec<Vec<String>> {
+    let mut tried = vec![];
+    for delivery in std::mem::take(&mut world.room(from).deliveries) {
+        let sid = |parcel: &Parcel| {
+            let json = serde_json::to_string(parcel).unwrap();
+            let (_, sid) = json.split_once("twilio:").expect("an inbound message");
+            sid[..3].to_owned()
+        };
+        let sids: Vec<String> = delivery.parcels.iter().map(sid).collect();
+        let delivered = !sids.iter().any(|sid| sid == poison);
+        if delivered {
+            let to = world.room(&delivery.target.to_string());
+            to.ask_publish(Request::Deliver {
+                parcels: delivery.parcels.clone(),
+            });
+        }
+        tried.push(sids);
+        let input = Input::Delivered {
+            delivery,
+            delivered,
+        };
+        world.room(from).turn(vec![input]).unwrap();
+    }
+    tried
+}
+
+#[test]
+fn what_a_room_cannot_take_holds_up_the_rest_for_so_many_tries_and_no_longer() {
+    let (sms, line) = ("sms:+1555:+1666", "line:+1555");
+    let mut world = World::new();
+    let on_line = world.room(line).join("boss");
+    world.room(line).take(on_line);
+    let mut tries: Vec<(u64, Vec<String>)> = vec![];
+    let mut sent = vec![];
+    for second in 0..4_000 {
+        let shell = world.room(sms);
+        shell.now = T0.plus(second * 1_000);
+        // The first is the poison; one comes each minute, and goes in order as long as that is tried in order.
+        if second % 60 == 0 && second < 1_200 {
+            let sid = format!("M{:02}", sent.len());
+            shell.ask_publish(inbound(&sid));
+            sent.push(sid);
+        }
+        // It remembers that across a sleep.
+        if second % 100 == 0 {
+            shell.evict();
+        }
+        shell.turn(vec![Input::Timer]).unwrap();
+        world.room(line).now = T0.plus(second * 1_000);
+        let tried = carry(&mut world, sms, "M00").into_iter();
+        tries.extend(tried.map(|sids| (second, sids)));
+    }
+    let frames = world.room(line).take(on_line);
+    let heard = sids_heard(&frames);
+    assert_eq!(heard, sent[1..], "in order, each once");
+    let of_poison = tries.iter().filter(|(_, sids)| sids[0] == "M00");
+    let of_poison: Vec<u64> = of_poison.map(|(second, _)| *second).collect();
+    assert!(of_poison.len() < 25, "{of_poison:?}");
+    let others = tries.iter().find(|(_, sids)| sids[0] != "M00");
+    let (first, sids) = others.unwrap();
+    let before = of_poison.iter().filter(|second| *second < first).count();
+    assert_eq!(before as u64, OUTBOX_TRIES_IN_ORDER);
+    assert_eq!(sids.len(), 8, "all that waited, in one");
+    let alone = &of_poison[before..];
+    let apart = alone.windows(2).map(|pair| (pair[1] - pair[0]) * 1_000);
+    assert!(apart.into_iter().all(|ms| ms >= OUTBOX_MAX_RETRY_MS));
+}
+
+#[test]
+fn those_that_were_tried_with_what_a_room_cannot_take_go_alone_too_and_arrive() {
+    let (sms, line) = ("sms:+1555:+1666", "line:+1555");
+    let mut world = World::new();
+    let on_line = world.room(line).join("boss");
+    let shell = world.room(sms);
+    let requests = ["M00", "M01", "M02"].map(|sid| {
+        shell.requests += 1;
+        Input::Request {
+            request: RequestId(shell.requests + 1000),
+            body: Box::new(inbound(sid)),
+        }
+    });
+    shell.turn(requests.into()).unwrap();
+    let mut tries = vec![];
+    for second in 0..1_000 {
+        let shell = world.room(sms);
+        shell.now = T0.plus(second * 1_000);
+        shell.turn(vec![Input::Timer]).unwrap();
+        tries.extend(carry(&mut world, sms, "M01"));
+    }
+    let (together, alone): (Vec<_>, Vec<_>) = tries.into_iter().partition(|sids| sids.len() == 3);
+    assert_eq!(together.len() as u64, OUTBOX_TRIES_IN_ORDER);
+    assert_eq!(alone[..3], [["M00"], ["M01"], ["M02"]]);
+    let frames = world.room(line).take(on_line);
+    let heard = sids_heard(&frames);
+    assert_eq!(heard, ["M00", "M02"]);
+}
+
+#[test]
+fn what_may_have_ended_the_machine_that_brought_it_counts_as_tried() {
+    let sms = "sms:+1555:+1666";
+    let mut world = World::new();
+    let shell = world.room(sms);
+    shell.ask_publish(inbound("SM1"));
+    for attempt in 0..5 {
+        assert_eq!(shell.deliveries.len(), 1);
+        shell.deliveries.clear();
+        shell.evict();
+        shell.turn(vec![Input::Interrupted]).unwrap();
+        shell.turn(vec![Input::Timer]).unwrap();
+        assert!(shell.deliveries.is_empty(), "not at once");
+        shell.now = shell.now.plus(OUTBOX_RETRY_MS << attempt);
+        shell.turn(vec![Input::Timer]).unwrap();
+    }
+    assert_eq!(shell.deliveries.len(), 1);
+    // What is not due was not on its way.
+    shell.turn(vec![Input::Interrupted]).unwrap();
+    assert_eq!(world.deliver(1, true), 1);
+}
+
 #[test]
 fn who_no_longer_works_a_line_is_out_of_its_conversations_and_nobody_else_is() {
     let mut world = World::new();
@@ -1364,7 +1506,7 @@ fn a_room_that_cannot_be_reached_is_tried_again_in_order_also_after_a_crash() {
     );
     world.room(sms).evict();
     assert!(world.room(sms).wake.1.is_some(), "the alarm is set");
-    world.room(sms).wait(crate::limits::OUTBOX_RETRY_MS);
+    world.room(sms).wait(OUTBOX_RETRY_MS);
     assert_eq!(world.deliver(1, true), 1, "both in one request");
     let frames = world.room("line:+1555").take(line);
     let sids: Vec<&str> = frames

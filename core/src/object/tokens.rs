@@ -12,7 +12,7 @@ use crate::{
     auth::{Claims, TokenError, Verdict},
     error::{Code, Refusal},
     event::Args,
-    hub::{Auth, ConnectionId, DisconnectReason, Knocking, Sent, SocketKey, Stage, Wire},
+    hub::{Auth, ConnectionId, DisconnectReason, Knocking, Sent, SocketKey, Stage, Who, Wire},
     limits::{MAX_HELD_EVENTS, MAX_VERIFYING},
     names::Timestamp,
     namespaces::{self, Admission},
@@ -70,7 +70,15 @@ impl Object {
             return Err(Refusal::new(Code::RateLimited, busy));
         }
         let call = CallId(self.next_number());
-        self.verifying.insert(call, what_for());
+        let what_for = what_for();
+        let wait = match &what_for {
+            Verifying::Connect { sid, .. } => self.hub.wait_of_session(sid),
+            Verifying::Socket { key, .. } => self.hub.wait(*key),
+            Verifying::Plain { connection, .. } => {
+                Some(self.hub.awaited.wait(Who::Plain(*connection)))
+            }
+        };
+        self.verifying.insert(call, (what_for, wait));
         self.out.push(Output::Verify { call, token });
         Ok(Judged::Asked(call))
     }
@@ -83,7 +91,7 @@ impl Object {
         call: CallId,
         verdict: &Result<Claims, TokenError>,
     ) -> Result<(), StorageError> {
-        match self.verifying.remove(&call) {
+        match self.verifying.remove(&call).map(|(what_for, _)| what_for) {
             None => Ok(()),
             Some(Verifying::Connect {
                 sid,

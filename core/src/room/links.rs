@@ -10,7 +10,7 @@ use crate::{
     deadlines::Deadlines,
     limits::{LINK_CONFIRM_MS, LINK_MAX_RETRY_MS, LINK_RETRY_MS, MAX_LINK_NOTICES, backoff},
     names::{Offset, RoomName, Timestamp},
-    storage::{Sql, StorageError, text},
+    storage::{Sql, StorageError, text, unsigned},
     wire::{Newest, Notice},
 };
 
@@ -27,8 +27,9 @@ struct Link {
     /// is not under way to it either.
     lacks: Option<u64>,
     waiting: Option<u64>,
-    /// Its requests.
+    /// Its requests, from that on with which its sockets came; whether that one is to be stored.
     requests: Newest,
+    begins: bool,
     /// A socket has joined since the push that is under way was sent.
     joined: bool,
     /// What it was told with an answer, up to this offset, may not have reached it.
@@ -63,10 +64,14 @@ impl Links {
     /// crash is pulled.
     pub fn load(sql: &dyn Sql, head: Offset) -> Result<Self, StorageError> {
         let mut links = Self::default();
-        for row in sql.run("SELECT object FROM links", &[])? {
+        for row in sql.run("SELECT object, begun FROM links", &[])? {
             let object =
                 RoomName::parse(row.text(0, "link")?).map_err(|_| StorageError::Corrupt("link"))?;
-            let mut link = Link::default();
+            let begun = row.optional(1, "link")?;
+            let mut link = Link {
+                requests: Timestamp(begun.unwrap_or_default()).into(),
+                ..Link::default()
+            };
             link.collapse(head, Notice::must_arrive);
             let object = Rc::new(object);
             links.due.set(&object, link.due());
@@ -75,19 +80,16 @@ impl Links {
         Ok(links)
     }
 
-    /// `object` has sockets here from now on.
-    pub fn add(&mut self, sql: &dyn Sql, object: &RoomName) -> Result<(), StorageError> {
-        if !self.links.contains_key(object) {
-            sql.run(
-                "INSERT INTO links (object) VALUES (?)",
-                &[text(object.as_str())],
-            )?;
+    /// A socket of `object`'s comes in; where it knows of no other one of its here, it is the `first`.
+    pub fn add(&mut self, object: &RoomName, first: bool) {
+        let is_new = !self.links.contains_key(object);
+        if is_new {
             self.links.insert(Rc::new(object.clone()), Link::default());
         }
         if let Some(link) = self.links.get_mut(object) {
             link.joined = true;
+            link.begins |= is_new || first;
         }
-        Ok(())
     }
 
     /// Whether this request of `object`'s arrives after one that it sent later: then a machine sent it that
@@ -98,10 +100,24 @@ impl Links {
     }
 
     /// This request of `object`'s has arrived, and done what it wanted; it may have begun the link.
-    pub fn arrived(&mut self, object: &RoomName, request: Option<u64>) {
-        if let Some(link) = self.links.get_mut(object) {
-            link.requests.arrived(request);
+    pub fn arrived(
+        &mut self,
+        sql: &dyn Sql,
+        object: &RoomName,
+        request: Option<u64>,
+    ) -> Result<(), StorageError> {
+        let Some(link) = self.links.get_mut(object) else {
+            return Ok(());
+        };
+        link.requests.arrived(request);
+        if std::mem::take(&mut link.begins) {
+            let begun = link.requests.sent_at();
+            sql.run(
+                "INSERT OR REPLACE INTO links (object, begun) VALUES (?, ?)",
+                &[text(object.as_str()), unsigned(begun.0)],
+            )?;
         }
+        Ok(())
     }
 
     /// Whether an answer to this push can say that `object` has none any more: it was not on its way when
@@ -332,7 +348,8 @@ mod tests {
         crate::storage::migrate(&sql, &name("demo:1"), "e").unwrap();
         let (now, lobby, mut links) = (Timestamp(1), name("lobby:0"), Links::default());
         let push = |links: &mut Links, head, number| {
-            links.add(&sql, &lobby).unwrap();
+            links.add(&lobby, false);
+            links.arrived(&sql, &lobby, None).unwrap();
             links.tell(Notice::Head(Offset(head)), Offset(head));
             links.pushes(now, Offset(head), number);
             number

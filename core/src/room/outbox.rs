@@ -1,6 +1,8 @@
 //! What must still reach other rooms, or a backend. An entry is committed with the publication that
 //! caused it and deleted once it has arrived; a room accepts it once, by its dedupe key. Entries for one
 //! room go out in order, those that are due together in one request; those for a backend one by one.
+//! One that its room cannot take (it may make it panic) holds up the others for so long and no longer: after
+//! [`OUTBOX_TRIES_IN_ORDER`] tries it goes *alone*, out of order, whenever it is due.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +13,7 @@ use crate::{
     deadlines::Deadlines,
     limits::{
         EVENT_WEBHOOK_GIVE_UP_MS, MAX_TIMER_MS, OUTBOX_IN_FLIGHT, OUTBOX_MAX_RETRY_MS,
-        OUTBOX_RETRY_MS, backoff,
+        OUTBOX_RETRY_MS, OUTBOX_TRIES_IN_ORDER, backoff,
     },
     names::{RoomName, Timestamp},
     storage::{Sql, StorageError, text, unsigned},
@@ -59,6 +61,40 @@ struct Entry {
     attempts: u64,
 }
 
+impl Entry {
+    /// Whether it goes out of order.
+    fn is_alone(&self) -> bool {
+        self.attempts >= OUTBOX_TRIES_IN_ORDER && matches!(self.target, Target::Room(_))
+    }
+}
+
+/// The entries of one target.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Queue {
+    in_order: BTreeSet<EntryId>,
+    /// Those that go out of order, by when they are due.
+    alone: BTreeSet<(Timestamp, EntryId)>,
+}
+
+impl Queue {
+    fn insert(&mut self, id: EntryId, entry: &Entry) {
+        if entry.is_alone() {
+            self.alone.insert((entry.due, id));
+        } else {
+            self.in_order.insert(id);
+        }
+    }
+
+    fn remove(&mut self, id: EntryId, entry: &Entry) {
+        self.in_order.remove(&id);
+        self.alone.remove(&(entry.due, id));
+    }
+
+    fn is_empty(&self) -> bool {
+        self.in_order.is_empty() && self.alone.is_empty()
+    }
+}
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -74,8 +110,8 @@ pub struct Delivery {
 #[derive(Default)]
 pub struct Outbox {
     entries: BTreeMap<EntryId, Entry>,
-    /// The entries of each target, in order.
-    queues: BTreeMap<Target, BTreeSet<EntryId>>,
+    /// The entries of each target.
+    queues: BTreeMap<Target, Queue>,
     /// When the first entry of each is due, but for those that are in flight.
     due: Deadlines<Target>,
     last_id: EntryId,
@@ -108,15 +144,21 @@ impl Outbox {
 
     fn insert(&mut self, id: EntryId, entry: Entry) {
         let target = entry.target.clone();
+        let queue = self.queues.entry(target.clone()).or_default();
+        queue.insert(id, &entry);
         self.entries.insert(id, entry);
-        self.queues.entry(target.clone()).or_default().insert(id);
         self.index(&target);
     }
 
     fn index(&mut self, target: &Target) {
-        let first = self.queues.get(target).and_then(BTreeSet::first);
-        let first = first.filter(|_| !self.in_flight.contains(target));
-        let due = first.and_then(|id| self.entries.get(id)).map(|e| e.due);
+        let queue = self.queues.get(target);
+        let queue = queue.filter(|_| !self.in_flight.contains(target));
+        let due = queue.and_then(|queue| {
+            let first = queue.in_order.first();
+            let in_order = first.and_then(|id| self.entries.get(id)).map(|e| e.due);
+            let alone = queue.alone.first().map(|(due, _)| *due);
+            in_order.into_iter().chain(alone).min()
+        });
         self.due.set(target, due);
     }
 
@@ -165,21 +207,13 @@ impl Outbox {
             .collect()
     }
 
-    /// What goes out now: for each target that is due and not in flight, its entries in order. One that
-    /// waits for its retry holds back those behind it.
+    /// What goes out now: for each target that is due and not in flight, one that goes alone, or its
+    /// entries in order. One that waits for its retry holds back those behind it.
     pub fn deliveries(&mut self, now: Timestamp) -> Vec<Delivery> {
         let free = OUTBOX_IN_FLIGHT.saturating_sub(self.in_flight.len());
         let targets: Vec<Target> = self.due.due(now).take(free).cloned().collect();
         let deliveries = targets.into_iter().map(|target| {
-            let at_once = match target {
-                Target::Room(_) => usize::MAX,
-                Target::EventWebhook => 1,
-            };
-            let queue = self.queues.get(&target).into_iter().flatten();
-            let entries = queue.filter_map(|id| Some((*id, self.entries.get(id)?)));
-            let due = entries.take_while(|(_, entry)| entry.due <= now);
-            let due = due.map(|(id, entry)| (id, entry.parcel.clone()));
-            let (entries, parcels) = due.take(at_once).unzip();
+            let (entries, parcels) = self.next_of(&target, now).unzip();
             Delivery {
                 target,
                 entries,
@@ -194,6 +228,28 @@ impl Outbox {
         deliveries
     }
 
+    /// What one request to `target` takes now.
+    fn next_of(
+        &self,
+        target: &Target,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (EntryId, Parcel)> + use<'_> {
+        let queue = self.queues.get(target);
+        let alone = queue.and_then(|queue| queue.alone.first());
+        let alone = alone.filter(|(due, _)| *due <= now).map(|(_, id)| id);
+        let in_order = queue.filter(|_| alone.is_none());
+        let in_order = in_order.into_iter().flat_map(|queue| &queue.in_order);
+        let at_once = match target {
+            Target::Room(_) => usize::MAX,
+            Target::EventWebhook => 1,
+        };
+        let entries = alone.into_iter().chain(in_order);
+        let entries = entries.filter_map(|id| Some((*id, self.entries.get(id)?)));
+        let due = entries.take_while(move |(_, entry)| entry.due <= now);
+        due.map(|(id, entry)| (id, entry.parcel.clone()))
+            .take(at_once)
+    }
+
     /// It is known of these entries whether they have arrived. Those that have not are tried again
     /// later, a backend's for [`EVENT_WEBHOOK_GIVE_UP_MS`].
     pub fn answered(
@@ -206,35 +262,46 @@ impl Outbox {
     ) -> Result<(), StorageError> {
         self.in_flight.remove(target);
         for id in entries {
+            let Some(mut entry) = self.entries.remove(id) else {
+                continue;
+            };
+            let queue = self.queues.entry(target.clone()).or_default();
+            queue.remove(*id, &entry);
             let is_too_old = *target == Target::EventWebhook
-                && self
-                    .entries
-                    .get(id)
-                    .is_some_and(|entry| entry.since.plus(EVENT_WEBHOOK_GIVE_UP_MS) <= now);
+                && entry.since.plus(EVENT_WEBHOOK_GIVE_UP_MS) <= now;
             if delivered || is_too_old {
-                self.entries.remove(id);
-                if let Some(queue) = self.queues.get_mut(target) {
-                    queue.remove(id);
-                }
                 sql.run("DELETE FROM outbox WHERE id = ?", &[unsigned(*id)])?;
-            } else if let Some(entry) = self.entries.get_mut(id) {
-                let attempts = u32::try_from(entry.attempts).unwrap_or(u32::MAX);
-                entry.attempts = entry.attempts.saturating_add(1);
-                entry.due = now.plus(backoff(OUTBOX_RETRY_MS, attempts, OUTBOX_MAX_RETRY_MS));
-                sql.run(
-                    "UPDATE outbox SET due_at = ?, attempts = ? WHERE id = ?",
-                    &[
-                        unsigned(entry.due.0),
-                        unsigned(entry.attempts),
-                        unsigned(*id),
-                    ],
-                )?;
+                continue;
             }
+            let attempts = u32::try_from(entry.attempts).unwrap_or(u32::MAX);
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.due = now.plus(backoff(OUTBOX_RETRY_MS, attempts, OUTBOX_MAX_RETRY_MS));
+            sql.run(
+                "UPDATE outbox SET due_at = ?, attempts = ? WHERE id = ?",
+                &[
+                    unsigned(entry.due.0),
+                    unsigned(entry.attempts),
+                    unsigned(*id),
+                ],
+            )?;
+            queue.insert(*id, &entry);
+            self.entries.insert(*id, entry);
         }
-        if self.queues.get(target).is_some_and(BTreeSet::is_empty) {
+        if self.queues.get(target).is_some_and(Queue::is_empty) {
             self.queues.remove(target);
         }
         self.index(target);
+        Ok(())
+    }
+
+    /// Something that was in flight may have ended the machine that sent it: what is due counts as tried, so
+    /// that it is not tried at once, again and again.
+    pub fn interrupted(&mut self, sql: &dyn Sql, now: Timestamp) -> Result<(), StorageError> {
+        let targets: Vec<Target> = self.due.due(now).cloned().collect();
+        for target in targets {
+            let entries: Vec<EntryId> = self.next_of(&target, now).map(|(id, _)| id).collect();
+            self.answered(sql, now, &target, &entries, false)?;
+        }
         Ok(())
     }
 
@@ -250,15 +317,18 @@ impl Outbox {
     /// What is known without a walk is what a walk finds.
     #[cfg(test)]
     pub fn check(&self) {
-        let mut queues: BTreeMap<Target, BTreeSet<EntryId>> = BTreeMap::new();
+        let mut queues: BTreeMap<Target, Queue> = BTreeMap::new();
         for (id, entry) in &self.entries {
-            queues.entry(entry.target.clone()).or_default().insert(*id);
+            let queue = queues.entry(entry.target.clone()).or_default();
+            queue.insert(*id, entry);
         }
         assert_eq!(self.queues, queues);
-        let due = queues.into_iter().map(|(target, ids)| {
-            let first = ids.first().and_then(|id| self.entries.get(id));
-            let first = first.filter(|_| !self.in_flight.contains(&target));
-            (target, first.map(|entry| entry.due))
+        let due = queues.into_iter().map(|(target, queue)| {
+            let in_order = queue.in_order.first().map(|id| self.entries[id].due);
+            let alone = queue.alone.first().map(|(due, _)| *due);
+            let due = in_order.into_iter().chain(alone).min();
+            let due = due.filter(|_| !self.in_flight.contains(&target));
+            (target, due)
         });
         self.due.check(due);
     }

@@ -47,7 +47,18 @@ const NUMBERS_PER_MS: u64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Newest(u64);
 
+impl From<Timestamp> for Newest {
+    fn from(sent_at: Timestamp) -> Self {
+        Self(sent_at.0)
+    }
+}
+
 impl Newest {
+    /// As it is stored, and read again.
+    pub const fn sent_at(&self) -> Timestamp {
+        Timestamp(self.0)
+    }
+
     /// Whether the request of this number, if it has one, arrives after one that was sent later. One that is
     /// older than any request gets is none such: a clock was set back.
     pub fn is_overtaken(&self, number: Option<u64>) -> bool {

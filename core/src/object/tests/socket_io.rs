@@ -362,6 +362,50 @@ fn what_storage_fails_of_a_stock_client_is_refused_in_its_own_protocol() {
 }
 
 #[test]
+fn it_is_told_who_waits_for_what_its_memory_alone_knows_of() {
+    let mut cluster = Cluster::new(&[]);
+    let mut ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+    let mut bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+    let [(_, a), (_, b)] = [ann.at.clone().unwrap(), bob.at.clone().unwrap()];
+    let waits =
+        |cluster: &mut Cluster| -> Vec<_> { cluster.shell(LOBBY).awaits.iter().copied().collect() };
+    assert_eq!(waits(&mut cluster), [], "both are in");
+    let hold = |cluster: &mut Cluster| {
+        let rule = (LOBBY.to_owned(), "demo:1".to_owned(), Fate::HoldRequest);
+        cluster.rules.push(rule);
+    };
+    hold(&mut cluster);
+    ann.frame(&mut cluster, r#"427["join","demo:1"]"#);
+    assert_eq!(waits(&mut cluster), [a]);
+    // A second op of hers, and one of his.
+    ann.frame(&mut cluster, r#"428["join","demo:1"]"#);
+    bob.frame(&mut cluster, r#"42["join","demo:1"]"#);
+    assert_eq!(
+        waits(&mut cluster),
+        [a, b],
+        "a join is waited for without an ack"
+    );
+    cluster.rules.clear();
+    cluster.release(0);
+    cluster.settle();
+    assert_eq!(waits(&mut cluster), []);
+
+    hold(&mut cluster);
+    let note =
+        |ack: &str| format!(r#"42{ack}["send",{{"room":"demo:1","event":"note","data":1}}]"#);
+    bob.frame(&mut cluster, &note(""));
+    assert_eq!(waits(&mut cluster), [], "there is no answer to wait for");
+    ann.frame(&mut cluster, &note("9"));
+    assert_eq!(waits(&mut cluster), [a]);
+    // She is gone, and what she wanted is still on its way.
+    cluster.turn(LOBBY, vec![Input::Closed { connection: a }]);
+    cluster.rules.clear();
+    cluster.release(0);
+    cluster.settle();
+    assert_eq!(waits(&mut cluster), []);
+}
+
+#[test]
 fn a_user_has_so_many_sockets_in_an_object_and_one_more_is_refused() {
     let mut cluster = Cluster::new(&[]);
     let mut sockets: Vec<Client> = (0..MAX_SOCKETS_PER_USER)
@@ -825,7 +869,7 @@ fn a_late_word_that_a_lobby_has_left_does_not_end_its_new_link() {
         .shell("chat:1")
         .disk
         .sql
-        .run("INSERT INTO links VALUES ('lobby:1')", &[]);
+        .run("INSERT INTO links (object) VALUES ('lobby:1')", &[]);
     links.unwrap();
     cluster.evict("chat:1");
     cluster
@@ -1293,20 +1337,26 @@ fn what_a_machine_that_is_no_more_asked_changes_nothing_after_its_successor_was_
         client.call(&mut cluster, "join", json!("demo:1"));
     }
 
-    cluster.rules.push(rule("lobby:0", "demo:1"));
-    ann.emit(&mut cluster, "leave", json!("demo:1"));
-    cluster.settle();
-    cluster.forsake("lobby:0");
-    cluster.rules.clear();
-    cluster.pass(10);
-    ann.call(&mut cluster, "join", json!("demo:1"));
-    assert_eq!(cluster.held(), 1);
-    cluster.release(0);
-    cluster.pass(PRESENCE_GRACE_MS);
-    assert_eq!(cluster.roster("demo:1"), ["ann", "bob"]);
-    ann.take(&mut cluster);
-    cluster.publish("demo:1", "note", json!(1));
-    assert_eq!(ann.heard(&mut cluster), ["note"]);
+    // The room may have slept since.
+    for sleeps in [false, true] {
+        cluster.rules.push(rule("lobby:0", "demo:1"));
+        ann.emit(&mut cluster, "leave", json!("demo:1"));
+        cluster.settle();
+        cluster.forsake("lobby:0");
+        cluster.rules.clear();
+        cluster.pass(10);
+        ann.call(&mut cluster, "join", json!("demo:1"));
+        assert_eq!(cluster.held(), 1);
+        if sleeps {
+            cluster.evict("demo:1");
+        }
+        cluster.release(0);
+        cluster.pass(PRESENCE_GRACE_MS);
+        assert_eq!(cluster.roster("demo:1"), ["ann", "bob"]);
+        ann.take(&mut cluster);
+        cluster.publish("demo:1", "note", json!(1));
+        assert_eq!(ann.heard(&mut cluster), ["note"]);
+    }
 
     cluster.rules.push(rule("demo:1", "lobby:1"));
     ann.call(&mut cluster, "leave", json!("demo:1"));

@@ -4,11 +4,12 @@
 use super::*;
 use crate::storage::SCHEMA_VERSION;
 
-const STORED: [&str; 4] = [
+const STORED: [&str; 5] = [
     include_str!("../../../../tests/vectors/schema/v1.sql"),
     include_str!("../../../../tests/vectors/schema/v2.sql"),
     include_str!("../../../../tests/vectors/schema/v3.sql"),
     include_str!("../../../../tests/vectors/schema/v4.sql"),
+    include_str!("../../../../tests/vectors/schema/v5.sql"),
 ];
 
 /// The rooms of a vector: their names and their SQL.

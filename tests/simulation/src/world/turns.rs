@@ -166,8 +166,8 @@ impl World {
                     self.reply(object, request, Err("poll".to_owned()));
                 }
                 Output::AutoResponse(which) => self.objects[object].auto_response = Some(which),
-                // Its wires hold nothing back.
-                Output::Measure(_) => {}
+                // Its wires hold nothing back, and nothing panics.
+                Output::Measure(_) | Output::Awaits { .. } => {}
                 Output::Ask {
                     call,
                     object: to,
