@@ -8,8 +8,8 @@
 // - who waits for an answer out of that memory gets a 503, or, on a socket, is closed as one that may come back;
 // - what an object was bringing others counts as tried, for it may be what ended the instance;
 // - timers call the object by name, so they outlive the instance;
-// - where neither a frame nor a request is to blame, the object's storage is told so before anything is tried again (core's `falls`), and it
-//   waits longer each time, so that it does not take the others along for ever.
+// - where neither a frame nor a request is to blame, the object's storage is told so before anything is tried again
+//   (core's `falls`), and it waits longer each time, so that it does not take the others along for ever.
 //
 // The build puts this around worker-build's module (tests/tools/build.mjs).
 

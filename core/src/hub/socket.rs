@@ -239,6 +239,17 @@ pub struct Socket {
     pub next_ask: u64,
 }
 
+impl Socket {
+    /// Writes its record, once it is connected: until then the row is still that of the session that it goes
+    /// on with, and has all of its rooms.
+    pub fn store(&self, sql: &dyn Sql) -> Result<(), StorageError> {
+        match self.stage {
+            Stage::Connected => self.record.store(sql),
+            Stage::Connecting { .. } => Ok(()),
+        }
+    }
+}
+
 /// The object's sockets, and those that were lost and may come back.
 #[derive(Default)]
 pub struct Sockets {

@@ -271,7 +271,7 @@ impl Object {
             return Ok(());
         };
         socket.stage = Stage::Connected;
-        socket.record.store(sql)?;
+        socket.store(sql)?;
         let mut held = std::mem::take(&mut socket.held);
         let questions = std::mem::take(&mut socket.held_questions);
         let (connection, record) = (socket.connection, &socket.record);

@@ -1,4 +1,4 @@
-//! After panics that no frame of a client's made: something that the object itself was about is the poison, and
+//! After panics that no frame and no request made: something that the object itself was about is the poison, and
 //! would be again at each try. The count is stored before the next try; from the second on, what waits to go to
 //! others is held back, longer each time, so that the object goes on with everything else.
 

@@ -527,7 +527,7 @@ impl Object {
         let Some(socket) = self.hub.sockets.get_mut(key) else {
             return Ok(());
         };
-        socket.record.store(sql)?;
+        socket.store(sql)?;
         let answer = AtPosition {
             room: room.as_str(),
             position: Some(&joined.position),
@@ -635,7 +635,7 @@ impl Object {
         let Some(socket) = self.hub.sockets.get(key) else {
             return Ok(false);
         };
-        socket.record.store(sql)?;
+        socket.store(sql)?;
         let user = socket.record.claims.user.clone();
         self.note_moved(now, key, room, false);
         self.leave_room(sql, now, room, &user, false)?;

@@ -325,9 +325,9 @@ impl Object {
                 Admission::IfMemberOf(_) | Admission::Refused => out.push(room.clone()),
             }
         }
-        record.store(sql)?;
         if let Some(socket) = self.hub.sockets.get_mut(key) {
             socket.record = record;
+            socket.store(sql)?;
         }
         for room in out {
             self.put_out(sql, now, key, &room)?;

@@ -21,6 +21,8 @@ pub struct Costs {
     pub alarms_set: u64,
     /// Processes that died.
     pub crashes: u64,
+    /// Turns that panicked.
+    pub falls: u64,
     /// Objects that were put to sleep.
     pub sleeps: u64,
     /// WebSocket frames sent.

@@ -40,6 +40,8 @@ pub enum Mutant {
     ExpelForgotten,
     /// A client's recovery is granted, and what it missed is left out.
     MissedLeftOut,
+    /// After a panic who waits for an answer out of the lost memory stays, and waits.
+    WaitsForEver,
 }
 
 /// All of them.
@@ -62,4 +64,5 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant::EveryoneMayAll,
     Mutant::ExpelForgotten,
     Mutant::MissedLeftOut,
+    Mutant::WaitsForEver,
 ];

@@ -59,6 +59,7 @@ impl Figures {
         costs.beats -= then.beats;
         costs.alarms_set -= then.alarms_set;
         costs.crashes -= then.crashes;
+        costs.falls -= then.falls;
         costs.sleeps -= then.sleeps;
         costs.frames -= then.frames;
         self.accepted -= before.accepted;
@@ -103,8 +104,9 @@ impl fmt::Display for Figures {
         )?;
         writeln!(
             f,
-            "{} processes died, {} objects slept, {} woke; of {} sessions that were cut {} went on",
+            "{} processes died, {} turns panicked, {} objects slept, {} woke; of {} sessions that were cut {} went on",
             costs.crashes,
+            costs.falls,
             costs.sleeps,
             costs.wakes,
             self.recovered + self.not_recovered,

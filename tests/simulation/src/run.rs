@@ -220,7 +220,8 @@ fn rest(world: &mut World, progress: &mut dyn FnMut(&World, &str), wrong: &mut V
             ));
         }
     }
-    if world.ledger.gave_up > 0 && world.scenario.trouble.storage_fails == 0 {
+    let trouble = world.scenario.trouble;
+    if world.ledger.gave_up > 0 && trouble.storage_fails == 0 && trouble.falls == 0 {
         wrong.push(format!("{} acks never came", world.ledger.gave_up));
     }
     // Dead wires are found by their heartbeats, and their people are out after the grace; then objects

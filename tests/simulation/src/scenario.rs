@@ -15,6 +15,9 @@ pub struct Trouble {
     pub dies: u32,
     /// Turns that storage fails.
     pub storage_fails: u32,
+    /// Turns that panic, before or after the commit: the memory of half of all objects is gone with the instance,
+    /// and their sockets stay.
+    pub falls: u32,
     /// Requests between objects that do not arrive, or whose answer does not.
     pub calls_fail: u32,
     /// Those that take up to nine seconds.
@@ -42,6 +45,7 @@ fn trouble(profile: Profile, seed: u64) -> Trouble {
 pub const TROUBLE: Trouble = Trouble {
     dies: 1_500,
     storage_fails: 5_000,
+    falls: 2_000,
     calls_fail: 40_000,
     calls_slow: 40_000,
     calls_twice: 20_000,
@@ -54,6 +58,7 @@ impl Trouble {
         *match kind {
             "dies" => &mut self.dies,
             "storage" => &mut self.storage_fails,
+            "panics" => &mut self.falls,
             "fail" => &mut self.calls_fail,
             "slow" => &mut self.calls_slow,
             "twice" => &mut self.calls_twice,

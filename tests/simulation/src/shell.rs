@@ -2,7 +2,7 @@
 //! timer, what waits for an answer; and, while it is awake, the machine. Does what `durable/` does.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
 };
 
@@ -40,6 +40,10 @@ pub enum Doom {
     DiesBefore,
     /// It dies when the commit is through, before anything is sent.
     DiesAfter,
+    /// It panics before the commit.
+    FallsBefore,
+    /// It panics when the commit is through, before anything is sent.
+    FallsAfter,
 }
 
 /// One object.
@@ -64,6 +68,10 @@ pub struct Shell<W> {
     last_request: u64,
     /// Questions to others that are under way.
     pub asking: u64,
+    /// How many of those bring something out of the outbox.
+    pub bringing: u64,
+    /// Whose clients wait for what the machine alone knows of.
+    pub awaits: BTreeSet<ConnectionId>,
     /// When it is woken by a timer in memory.
     pub timer: Option<Timestamp>,
     /// When it is woken by its alarm.
@@ -92,6 +100,8 @@ impl<W> Shell<W> {
             waiting: HashMap::new(),
             last_request: 0,
             asking: 0,
+            bringing: 0,
+            awaits: BTreeSet::new(),
             timer: None,
             alarm: None,
             auto_response: None,
@@ -124,6 +134,9 @@ impl<W> Shell<W> {
         self.machine = None;
         self.life += 1;
         self.timer = None;
+        self.asking = 0;
+        self.bringing = 0;
+        self.awaits.clear();
         if mutant == Some(Mutant::AttachmentsSwapped) {
             self.swap_attachments();
         }
@@ -193,7 +206,7 @@ impl<W> Shell<W> {
             (None, [one]) => one.undone(now, &refusal).into_iter().collect(),
             (None, _) => Vec::new(),
         };
-        if has_failed || doom == Doom::DiesBefore || is_lost {
+        if has_failed || matches!(doom, Doom::DiesBefore | Doom::FallsBefore) || is_lost {
             self.disk.roll_back();
             self.machine = None;
         } else {
@@ -210,16 +223,40 @@ impl<W> Shell<W> {
         }
     }
 
+    /// A turn of this has panicked, and it is passed over: what a machine that has heard nothing of it says.
+    pub fn refuse(
+        &mut self,
+        environment: &Rc<Environment>,
+        now: Timestamp,
+        input: &Input,
+    ) -> Vec<Output> {
+        self.disk.begin();
+        let woken = self.wake(environment, now);
+        self.disk.commit();
+        woken.unwrap();
+        let machine = self.machine.take().unwrap();
+        let inputs = std::slice::from_ref(input);
+        in_one_order(machine.failed(now, inputs, &Refusal::internal()))
+    }
+
     fn turn(
         &mut self,
         environment: &Rc<Environment>,
         now: Timestamp,
         inputs: &[Input],
     ) -> Result<Vec<Output>, StorageError> {
+        if self.machine.is_none()
+            && let Some(answers) = answer_without_room(&self.disk, inputs)?
+        {
+            return Ok(answers);
+        }
+        self.wake(environment, now)?;
+        let machine = self.machine.as_mut().unwrap();
+        machine.turn(&self.disk, now, inputs)
+    }
+
+    fn wake(&mut self, environment: &Rc<Environment>, now: Timestamp) -> Result<(), StorageError> {
         if self.machine.is_none() {
-            if let Some(answers) = answer_without_room(&self.disk, inputs)? {
-                return Ok(answers);
-            }
             let attachments = self.wires.values();
             let attachments =
                 attachments.map(|wire| Attachment::from_json(&wire.attachment).unwrap());
@@ -236,8 +273,7 @@ impl<W> Shell<W> {
             )?;
             self.machine = Some(object);
         }
-        let machine = self.machine.as_mut().unwrap();
-        machine.turn(&self.disk, now, inputs)
+        Ok(())
     }
 }
 

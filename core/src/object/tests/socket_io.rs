@@ -1481,6 +1481,44 @@ fn who_was_put_out_while_away_begins_anew_without_the_room() {
     assert!(cluster.roster("chat:1").is_empty());
 }
 
+/// Found by the simulator (seed 186): the row of who was coming back, and was put out of a room meanwhile, had
+/// only those rooms that had answered.
+#[test]
+fn who_is_put_out_of_a_room_while_coming_back_is_not_taken_to_have_been_in_no_other() {
+    let mut cluster = Cluster::new(&[]);
+    let user = UserId::text("ann").unwrap();
+    for room in ["chat:1", "chat:2"] {
+        let user = user.clone();
+        cluster.ask(room, Request::AddMember { user }).unwrap();
+    }
+    let mut ann = Client::new("ann", "/chat");
+    ann.token = token(&json!({"sub": "ann", "exp": T0.0 / 1000 + 3600}));
+    ann.connect(&mut cluster, LOBBY);
+    for chat in ["1", "2"] {
+        join_chat(&mut ann, &mut cluster, chat);
+    }
+    cluster.publish("chat:1", "new_message", json!({"message": "seen"}));
+    ann.take(&mut cluster);
+    ann.drop_wire(&mut cluster);
+    cluster.publish("chat:2", "new_message", json!({"message": "missed"}));
+
+    let rule = (LOBBY.to_owned(), "chat:2".to_owned(), Fate::HoldRequest);
+    cluster.rules.push(rule);
+    ann.connect(&mut cluster, LOBBY);
+    assert!(!ann.connected, "chat:2 has not answered");
+    let user = user.clone();
+    cluster
+        .ask("chat:1", Request::RemoveMember { user })
+        .unwrap();
+    ann.drop_wire(&mut cluster);
+    cluster.crash(LOBBY);
+    cluster.rules.clear();
+
+    ann.connect(&mut cluster, LOBBY);
+    // It cannot be given all of it, and is told so.
+    assert_eq!((ann.connected, ann.recovered), (true, false));
+}
+
 #[test]
 fn clients_that_know_no_recovery_get_no_offsets_and_are_forgotten() {
     let mut cluster = Cluster::new(&[]);

@@ -25,7 +25,7 @@ mod cli {
     const USAGE: &str = "npm run simulate -- [--seed N] [--seeds N] [--steps N] \
         [--profile mixed|one-room|small-rooms] [--lobbies N] [--sockets N] [--rooms N] [--burst N] \
         [--homes] [--mutant NAME] [--watch CLIENT|OBJECT] \
-        [--without dies,storage,fail,slow,twice,late]";
+        [--without dies,storage,panics,fail,slow,twice,late]";
 
     /// What was asked for: the first seed's scenario, how many seeds, the mutant.
     fn options() -> Result<(Scenario, u64, Option<Mutant>), String> {
@@ -99,7 +99,7 @@ mod cli {
         {
             let known = scenario.trouble.without(kind);
             known.ok_or(format!(
-                "--without is of dies, storage, fail, slow, twice, late, not {kind}"
+                "--without is of dies, storage, panics, fail, slow, twice, late, not {kind}"
             ))?;
         }
         scenario.homes = arguments.iter().any(|argument| argument == "--homes");

@@ -104,6 +104,7 @@ impl World {
         self.costs.hop("deliver");
         let parcels = delivery.parcels.clone();
         let body = Request::Deliver { parcels };
+        self.objects[from].bringing += 1;
         self.request(from, Asked::Delivery(Rc::new(delivery)), to, body);
     }
 
@@ -143,12 +144,6 @@ impl World {
     }
 
     pub(super) fn arrive(&mut self, object: ObjectId, body: Box<Request>, waiter: Waiter) {
-        // With a process its connections end, and the runtime begins nothing that nobody waits for.
-        if let Waiter::Object(call, _) | Waiter::Copy(call) = &waiter
-            && self.objects[call.from].life != call.life
-        {
-            return;
-        }
         self.trace_object(object, &|world| {
             let from = match &waiter {
                 Waiter::Object(call, _) | Waiter::Copy(call) => {
@@ -227,10 +222,13 @@ impl World {
         shell.asking -= 1;
         let input = match call.what {
             Asked::Question(call) => Input::Answered { call, answer },
-            Asked::Delivery(delivery) => Input::Delivered {
-                delivery: (*delivery).clone(),
-                delivered: answer.is_some(),
-            },
+            Asked::Delivery(delivery) => {
+                shell.bringing -= 1;
+                Input::Delivered {
+                    delivery: (*delivery).clone(),
+                    delivered: answer.is_some(),
+                }
+            }
         };
         self.push(call.from, input);
     }

@@ -2,7 +2,7 @@
 //! and the ways in which an object ends.
 
 use dialtone_core::{
-    hub::{Flush, RequestId},
+    hub::{ConnectionId, DisconnectReason, Flush, RequestId},
     names::Timestamp,
     object::{Input, Output},
 };
@@ -46,6 +46,13 @@ impl World {
                 Doom::DiesBefore
             } else {
                 Doom::DiesAfter
+            };
+        }
+        if self.random.per_million(trouble.falls) {
+            return if self.random.below(3) > 0 {
+                Doom::FallsBefore
+            } else {
+                Doom::FallsAfter
             };
         }
         if self.random.per_million(trouble.storage_fails) {
@@ -99,6 +106,17 @@ impl World {
                     self.set_alarm(object, at);
                 }
             }
+            Doom::FallsBefore | Doom::FallsAfter => {
+                self.costs.falls += 1;
+                let was_sending = doom == Doom::FallsAfter;
+                self.fall(object, inputs, was_sending);
+                // The others of the instance had no turn.
+                for other in 0..self.objects.len() {
+                    if other != object && self.random.below(2) == 0 {
+                        self.fall(other, Vec::new(), false);
+                    }
+                }
+            }
             _ if ok => self.carry_out(object, outputs),
             _ => self.failed(object, inputs, later, outputs),
         }
@@ -113,6 +131,7 @@ impl World {
     ) {
         let now = self.now();
         self.forget_views(object);
+        self.objects[object].awaits.clear();
         self.carry_out(object, outputs);
         // Requests that nobody but the machine knew of.
         let shell = &self.objects[object];
@@ -166,8 +185,16 @@ impl World {
                     self.reply(object, request, Err("poll".to_owned()));
                 }
                 Output::AutoResponse(which) => self.objects[object].auto_response = Some(which),
-                // Its wires hold nothing back, and nothing panics.
-                Output::Measure(_) | Output::Awaits { .. } => {}
+                // Its wires hold nothing back.
+                Output::Measure(_) => {}
+                Output::Awaits { connection, awaits } => {
+                    let waiting = &mut self.objects[object].awaits;
+                    if awaits {
+                        waiting.insert(connection);
+                    } else {
+                        waiting.remove(&connection);
+                    }
+                }
                 Output::Ask {
                     call,
                     object: to,
@@ -256,8 +283,7 @@ impl World {
         shell.disk.tamper();
         shell.sleep(None);
         shell.inbox.clear();
-        shell.asking = 0;
-        shell.closing = dialtone_core::hub::ConnectionId::default();
+        shell.closing = ConnectionId::default();
         shell.auto_response = None;
         let wires = std::mem::take(&mut shell.wires);
         let waiting = std::mem::take(&mut shell.waiting);
@@ -275,6 +301,73 @@ impl World {
         for (_, waiter) in waiting {
             self.nobody_answers(waiter);
         }
+    }
+
+    /// A panic has ended the memory that the object was in: its storage and its sockets stay. What guard.js
+    /// does then. `turn` is what panicked, if its own did; `was_sending`, that it was committed.
+    fn fall(&mut self, object: ObjectId, turn: Vec<Input>, was_sending: bool) {
+        let now = self.now();
+        self.forget_views(object);
+        let shell = &mut self.objects[object];
+        if turn.is_empty() && !shell.is_awake() && shell.inbox.is_empty() {
+            return;
+        }
+        let inbox = std::mem::take(&mut shell.inbox);
+        let waiting = std::mem::take(&mut shell.waiting);
+        let closed: Vec<ConnectionId> = if was_sending {
+            shell.wires.keys().copied().collect()
+        } else {
+            shell.awaits.iter().copied().collect()
+        };
+        let was_bringing = shell.bringing > 0;
+        shell.sleep(None);
+        self.trace_object(object, &|_| "loses its memory".to_owned());
+        let mut waiting: Vec<_> = waiting.into_iter().collect();
+        waiting.sort_by_key(|(request, _)| *request);
+        for (_, waiter) in waiting {
+            self.nobody_answers(waiter);
+        }
+        if self.mutant != Some(Mutant::WaitsForEver) {
+            for connection in closed {
+                self.close(object, connection, DisconnectReason::ServerRestarting);
+            }
+        }
+        if was_bringing {
+            self.turn_on(object, vec![Input::Interrupted], &[], Doom::None);
+        }
+        if turn
+            .iter()
+            .any(|input| matches!(input, Input::Alarm { .. }))
+            && !was_sending
+        {
+            self.set_alarm(object, now.plus(60_000));
+        }
+        // Frames outlive it, where they are not committed.
+        let is_frame = |input: &Input| {
+            matches!(
+                input,
+                Input::Text { .. } | Input::Binary { .. } | Input::Closed { .. }
+            )
+        };
+        let suspects = turn
+            .into_iter()
+            .filter(|input| is_frame(input) && !was_sending);
+        let mut suspects: Vec<Input> = suspects.collect();
+        if suspects.len() == 1
+            && let Some(poison) = suspects.pop()
+            && !matches!(poison, Input::Closed { .. })
+        {
+            let shell = &mut self.objects[object];
+            let outputs = shell.refuse(&self.environment, now, &poison);
+            self.carry_out(object, outputs);
+        }
+        for suspect in suspects {
+            self.turn_on(object, vec![suspect], &[], Doom::None);
+        }
+        for frame in inbox.into_iter().filter(is_frame) {
+            self.push(object, frame);
+        }
+        self.push(object, Input::Timer);
     }
 
     /// Any object that has nothing to do sleeps, if this one does.
