@@ -6,7 +6,8 @@
 // - each object notes the frames that no turn has committed yet. Those of a turn that panicked are tried again one by
 //   one; one that panics alone is the poison: whoever sent it is told so, and it is passed over;
 // - who waits for an answer out of that memory gets a 503, or, on a socket, is closed as one that may come back;
-// - what an object was bringing others counts as tried, for it may be what ended the instance;
+// - what an object was bringing others counts as tried, for it may be what ended the instance; rooms into which sockets were
+//   on their way are told who is in them;
 // - timers call the object by name, so they outlive the instance;
 // - where neither a frame nor a request is to blame, the object's storage is told so before anything is tried again
 //   (core's `falls`), and it waits longer each time, so that it does not take the others along for ever.
@@ -93,6 +94,8 @@ export class Room {
   #wasAsked = false;
   /** How many requests are under way that bring something out of the outbox. */
   #bringing = 0;
+  /** The rooms into which sockets of this object are on their way, or out of which. */
+  #moving = new Set();
 
   constructor(state, env) {
     this.#state = state;
@@ -161,6 +164,17 @@ export class Room {
     this.#bringing += more;
   }
 
+  moves(room, underWay) {
+    if (underWay) this.#moving.add(room);
+    else this.#moving.delete(room);
+  }
+
+  takeMoving() {
+    const rooms = [...this.#moving];
+    this.#moving.clear();
+    return rooms;
+  }
+
   later(method, ms) {
     return setTimeout(() => this.#call(method), ms);
   }
@@ -199,7 +213,8 @@ export class Room {
     if (!instance.criticalError && this.#life === instance.instanceId) return;
     const [suspects, waiting] = [this.#turning, this.#waiting];
     const isToBlame = this.#hasFallen && !this.#wasAsked && suspects.length === 0;
-    const [wasSending, wasBringing] = [this.#isSending, this.#bringing > 0];
+    const wasSending = this.#isSending;
+    const wasInterrupted = this.#bringing > 0 || this.#moving.size > 0;
     this.#turning = [];
     this.#waiting = [];
     this.#isSending = this.#hasFallen = false;
@@ -212,7 +227,7 @@ export class Room {
       if (wasSending || socket.dialtoneAwaits) socket.close(4010, "server restarting");
     }
     if (isToBlame) this.#call("fell");
-    if (wasBringing) this.#call("interrupted");
+    if (wasInterrupted) this.#call("interrupted");
     if (suspects.length === 1) this.#passOver(suspects[0]);
     else for (const call of suspects) this.#alone(call);
     for (const call of waiting) this.#note(...call);

@@ -51,6 +51,7 @@ use crate::{
     },
     metrics::{Count, Counts, Gauges, count_of},
     names::{RoomName, Timestamp, UserId},
+    namespaces::kind_of,
     room::{self, Delivery, EntryId, Room, Target},
     storage::{Sql, StorageError},
     wire::{Access, Audience, before_numbers_of, numbers_from},
@@ -282,6 +283,9 @@ impl Object {
         }
         let awaited = self.hub.take_awaited().into_iter();
         out.extend(awaited.map(|(connection, awaits)| Output::Awaits { connection, awaits }));
+        let moves = self.hub.links.take_moves().into_iter();
+        let moves = moves.filter(|(room, _)| kind_of(room).keeps_presence());
+        out.extend(moves.map(|(room, under_way)| Output::Moves { room, under_way }));
         self.note_sleep(sql, now, inputs)?;
         out.extend(self.wake(now));
         Ok(out)
@@ -395,7 +399,7 @@ impl Object {
                 Ok(())
             }
             Input::Twilio { job, answer } => self.twilio_answered(sql, now, *job, answer.as_ref()),
-            Input::Interrupted => self.room.outbox.interrupted(sql, now),
+            Input::Interrupted { rooms } => self.interrupted(sql, now, rooms),
             Input::Timer => {
                 self.timer_set = None;
                 self.due(sql, now)

@@ -334,6 +334,7 @@ fn link(world: &mut World, lobby: usize, ops: Vec<Op>) -> Input {
             from: RoomName::parse(&format!("lobby:{lobby}")).unwrap(),
             number: None,
             at: None,
+            holds: None,
             ops,
         }),
     }

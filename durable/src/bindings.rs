@@ -63,6 +63,12 @@ extern "C" {
     /// So many more of the outbox's requests are under way, or fewer.
     #[wasm_bindgen(method)]
     pub fn brings(this: &Guard, more: i32);
+    /// Sockets are on their way into this room, or out of it; or no longer.
+    #[wasm_bindgen(method)]
+    pub fn moves(this: &Guard, room: &str, under_way: bool);
+    /// Those rooms, of which a machine that was lost knew; they are forgotten.
+    #[wasm_bindgen(method, js_name = takeMoving)]
+    pub fn take_moving(this: &Guard) -> Vec<String>;
     /// Calls this method of the room in a while, whichever instance it lives in by then.
     #[wasm_bindgen(method)]
     pub fn later(this: &Guard, method: &str, ms: f64) -> JsValue;

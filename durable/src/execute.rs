@@ -86,6 +86,9 @@ impl Shell {
                 Output::Awaits { connection, awaits } => {
                     self.sockets.borrow().awaits(connection, awaits);
                 }
+                Output::Moves { room, under_way } => {
+                    self.context.guard().moves(room.as_str(), under_way);
+                }
                 Output::Verify { call, token } => {
                     let shell = Rc::clone(self);
                     self.spawn(async move {

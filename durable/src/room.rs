@@ -130,9 +130,10 @@ impl Room {
         self.shell.fell();
     }
 
-    /// What was being brought to others may have made them panic.
+    /// A panic has ended the machine while things were under way.
     pub fn interrupted(&self) {
-        self.shell.inbox.borrow_mut().push(Input::Interrupted);
+        let interrupted = self.shell.interrupted();
+        self.shell.inbox.borrow_mut().push(interrupted);
         self.shell.turn();
     }
 

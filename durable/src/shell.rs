@@ -183,6 +183,32 @@ impl Shell {
         alone.count() == 0
     }
 
+    /// What the next machine must hear of one that is lost.
+    pub(crate) fn interrupted(&self) -> Input {
+        Input::Interrupted {
+            rooms: self.take_moving(),
+        }
+    }
+
+    fn take_moving(&self) -> Vec<RoomName> {
+        let rooms = self.context.guard().take_moving();
+        let rooms = rooms.iter().filter_map(|room| RoomName::parse(room).ok());
+        rooms.collect()
+    }
+
+    /// Likewise, where the shell stays: deliveries are answered still.
+    fn tell_next(&self) {
+        let rooms = self.take_moving();
+        if rooms.is_empty() {
+            return;
+        }
+        let mut inbox = self.inbox.borrow_mut();
+        inbox.insert(0, Input::Interrupted { rooms });
+        if !self.turn_is_due.replace(true) {
+            self.context.guard().later("turn", 0.0);
+        }
+    }
+
     /// A turn of these has failed. The machine says who is told what, and goes; requests that nobody but
     /// it knew of are answered.
     fn forsake(self: &Rc<Self>, inputs: &[Input], later: &[Input], refusal: &Refusal) {
@@ -193,6 +219,7 @@ impl Shell {
             (None, _) => Vec::new(),
         };
         self.carry_out(outputs);
+        self.tell_next();
         let inbox = self.inbox.borrow();
         let known = inputs.iter().chain(later).chain(inbox.iter());
         let known: HashSet<RequestId> = known.filter_map(Input::request).collect();

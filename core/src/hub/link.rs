@@ -3,7 +3,7 @@
 //! next turn's ops wait for it, so a room does them in the order in which the sockets wanted them.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     rc::Rc,
 };
 
@@ -110,6 +110,8 @@ pub struct Link {
     /// How many joins of each user are among those, and how many leaves that end the link.
     joins: HashMap<String, usize>,
     ends: usize,
+    /// How many joins and leaves.
+    moves: usize,
     attempts: u32,
     not_before: Timestamp,
     /// What came too early: before the first answer, or behind a gap.
@@ -122,6 +124,8 @@ pub struct Link {
     pub is_pulling: bool,
     /// The room's pushes.
     pub pushes: Newest,
+    /// The room must be told whom this object holds there: an earlier machine may have asked otherwise.
+    pub is_in_doubt: bool,
 }
 
 impl Link {
@@ -150,6 +154,9 @@ impl Link {
     }
 
     fn count(&mut self, op: &Op) {
+        if matches!(op, Op::Join { .. } | Op::Leave { .. }) {
+            self.moves = self.moves.saturating_add(1);
+        }
         match op {
             Op::Join { user, .. } => {
                 let count = self.joins.entry(user.as_str().to_owned()).or_default();
@@ -161,6 +168,9 @@ impl Link {
     }
 
     fn uncount(&mut self, op: &Op) {
+        if matches!(op, Op::Join { .. } | Op::Leave { .. }) {
+            self.moves = self.moves.saturating_sub(1);
+        }
         match op {
             Op::Join { user, .. } => {
                 let count = self.joins.get_mut(user.as_str());
@@ -200,6 +210,10 @@ pub struct Links {
     links: BTreeMap<Rc<RoomName>, Link>,
     /// When the requests of those that have something to ask may go out.
     due: Deadlines<Rc<RoomName>>,
+    /// Those to which joins or leaves are under way, as of the end of the last turn; and those for which that
+    /// may have changed.
+    moving: BTreeSet<Rc<RoomName>>,
+    touched: BTreeSet<Rc<RoomName>>,
 }
 
 impl Links {
@@ -222,6 +236,7 @@ impl Links {
     pub fn remove(&mut self, room: &RoomName) {
         if let Some((room, _)) = self.links.remove_entry(room) {
             self.due.remove(&room);
+            self.touched.insert(room);
         }
     }
 
@@ -266,7 +281,28 @@ impl Links {
     fn index(&mut self, room: &RoomName) {
         if let Some((room, link)) = self.links.get_key_value(room) {
             self.due.set(room, link.due());
+            if (link.moves > 0) != self.moving.contains(room) {
+                self.touched.insert(Rc::clone(room));
+            }
         }
+    }
+
+    /// To which rooms joins or leaves are under way that were not at the end of the last turn, and the other
+    /// way round.
+    pub fn take_moves(&mut self) -> Vec<(RoomName, bool)> {
+        let mut changes = Vec::new();
+        for room in std::mem::take(&mut self.touched) {
+            let moves = self.links.get(&room).is_some_and(|link| link.moves > 0);
+            let changed = if moves {
+                self.moving.insert(Rc::clone(&room))
+            } else {
+                self.moving.remove(&room)
+            };
+            if changed {
+                changes.push(((*room).clone(), moves));
+            }
+        }
+        changes
     }
 
     /// The requests that go out now.
@@ -321,8 +357,9 @@ impl Links {
         self.due
             .check(all.map(|(room, link)| (Rc::clone(room), link.due())));
         for link in self.links.values() {
-            let (mut joins, mut ends) = (HashMap::new(), 0);
+            let (mut joins, mut ends, mut moves) = (HashMap::new(), 0, 0);
             for pending in link.under_way.iter().chain(&link.ops) {
+                moves += usize::from(matches!(pending.op, Op::Join { .. } | Op::Leave { .. }));
                 match &pending.op {
                     Op::Join { user, .. } => {
                         *joins.entry(user.as_str().to_owned()).or_default() += 1;
@@ -331,7 +368,7 @@ impl Links {
                     _ => {}
                 }
             }
-            assert_eq!((&link.joins, link.ends), (&joins, ends));
+            assert_eq!((&link.joins, link.ends, link.moves), (&joins, ends, moves));
         }
     }
 

@@ -459,6 +459,14 @@ impl Sockets {
         sockets.map(|(key, after)| (*key, *after))
     }
 
+    /// Whose sockets are in the room.
+    pub fn users_in(&self, room: &RoomName) -> Vec<UserId> {
+        let sockets = self.members(room).filter_map(|(key, _)| self.get(key));
+        let users = sockets.map(|socket| &socket.record.claims.user);
+        let users: BTreeMap<&str, &UserId> = users.map(|user| (user.as_str(), user)).collect();
+        users.into_values().cloned().collect()
+    }
+
     /// How many sockets are in the room.
     pub fn count_in(&self, room: &RoomName) -> usize {
         let members = self.rooms.get(room);

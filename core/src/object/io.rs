@@ -117,9 +117,12 @@ pub enum Input {
         /// Whether it has arrived.
         delivered: bool,
     },
-    /// Whether what the machine before this one brought has arrived is not known, and it may be what ended
-    /// that one.
-    Interrupted,
+    /// The machine before this one is lost, while things were under way. Whether what it brought out of the
+    /// outbox has arrived is not known, and it may be what ended it.
+    Interrupted {
+        /// Those rooms to which somebody was on their way, or from there ([`Output::Moves`]).
+        rooms: Vec<RoomName>,
+    },
     /// Twilio has answered [`Output::Twilio`], or has not.
     Twilio {
         /// What was done.
@@ -204,6 +207,14 @@ pub enum Output {
         connection: ConnectionId,
         /// Whether they wait.
         awaits: bool,
+    },
+    /// Sockets are on their way into this room, or out of it, of which this machine alone knows; or no longer.
+    /// Where it is lost meanwhile, the next one must hear of it ([`Input::Interrupted`]).
+    Moves {
+        /// Which.
+        room: RoomName,
+        /// Whether they are.
+        under_way: bool,
     },
     /// Bring these to another room, and say how it went ([`Input::Delivered`]).
     Deliver {

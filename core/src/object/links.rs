@@ -2,7 +2,7 @@
 //! sockets want of this room, and what is told in return. A room that is this very object is asked
 //! directly, by the same functions.
 
-use std::rc::Rc;
+use std::{collections::HashSet, rc::Rc};
 
 use super::{
     CallId, Object, Origin, Output, RequestId, Sender, requests::to_json, sockets::event_op,
@@ -121,10 +121,14 @@ impl Object {
     pub(super) fn ask_links(&mut self, now: Timestamp, out: &mut Vec<Output>) {
         let number = self.next_number();
         for (room, at, ops) in self.hub.links.requests(now) {
+            let link = self.hub.links.find(&room);
+            let link = link.filter(|link| link.is_in_doubt);
+            let holds = link.map(|_| self.hub.sockets.users_in(&room));
             let request = Request::Link {
                 from: self.room.name.clone(),
                 number: Some(number),
                 at,
+                holds,
                 ops,
             };
             self.ask(room.clone(), &request, Call::Link(room));
@@ -544,6 +548,7 @@ impl Object {
             }
             return Ok(());
         };
+        self.hub.links.get(room).is_in_doubt = false;
         for answer in answers {
             let Some(Pending { op, waiter, .. }) = self.hub.links.answered(room) else {
                 break;
@@ -746,6 +751,29 @@ impl Object {
                 self.emit(key, event, args, false);
             }
         }
+    }
+
+    /// The machine before this one is lost, and what it had under way.
+    pub(super) fn interrupted(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        rooms: &[RoomName],
+    ) -> Result<(), StorageError> {
+        let elsewhere = rooms.iter().filter(|room| **room != self.room.name);
+        for room in elsewhere.filter(|room| kind_of(room).keeps_presence()) {
+            self.hub.links.get(room).is_in_doubt = true;
+            if !self.hub.links.pull(now, room) {
+                // Nobody here is in it: whoever was on their way does not come.
+                let op = Op::Leave {
+                    user: UserId::integer(0),
+                    grace: true,
+                    last: true,
+                };
+                drop(self.hub.links.ask(now, room, op, Waiter::Leave, None));
+            }
+        }
+        self.room.outbox.interrupted(sql, now)
     }
 
     /// A gap is filled.
@@ -1072,8 +1100,22 @@ impl Object {
         now: Timestamp,
         holder: &str,
     ) -> Result<(), StorageError> {
+        self.held_by_are(sql, now, holder, &[])
+    }
+
+    /// `holder` holds these, and nobody else.
+    pub(super) fn held_by_are(
+        &mut self,
+        sql: &dyn Sql,
+        now: Timestamp,
+        holder: &str,
+        users: &[UserId],
+    ) -> Result<(), StorageError> {
+        let users: HashSet<&UserId> = users.iter().collect();
         for user in self.room.roster.held_by(holder) {
-            self.room.roster.exit(sql, now, &user, holder, true)?;
+            if !users.contains(&user) {
+                self.room.roster.exit(sql, now, &user, holder, true)?;
+            }
         }
         Ok(())
     }

@@ -169,8 +169,12 @@ impl Object {
                 from,
                 number,
                 at,
+                holds,
                 ops,
             } => {
+                if let Some(holds) = holds {
+                    self.held_by_are(sql, now, from.as_str(), holds)?;
+                }
                 let answers = self.room_ops(sql, now, from, ops)?;
                 self.room.links.arrived(sql, from, *number)?;
                 self.link_answers.push(ToAnswer {

@@ -81,6 +81,8 @@ struct Shell {
     measures: Vec<ConnectionId>,
     /// Who waits for what its memory alone knows of.
     awaits: BTreeSet<ConnectionId>,
+    /// The rooms into which sockets are on their way, or out of which.
+    moving: BTreeSet<RoomName>,
     /// The last `Wake`, as (timer, alarm).
     wake: (Option<Timestamp>, Option<Timestamp>),
     now: Timestamp,
@@ -155,6 +157,7 @@ impl Shell {
             auto_response: None,
             measures: vec![],
             awaits: BTreeSet::new(),
+            moving: BTreeSet::new(),
             wake: (None, None),
             now: T0,
             requests: 0,
@@ -183,6 +186,7 @@ impl Shell {
                 self.disk.sql.0.execute_batch("ROLLBACK").unwrap();
                 self.object = None;
                 self.awaits.clear();
+                self.moving.clear();
             }
         }
         let outputs = result?;
@@ -222,6 +226,14 @@ impl Shell {
                 Output::Verify { call, token } => self.verifies.push((*call, token.clone())),
                 Output::Measure(connections) => self.measures.extend(connections),
                 Output::AutoResponse(which) => self.auto_response = Some(*which),
+                Output::Moves { room, under_way } => {
+                    let changed = if *under_way {
+                        self.moving.insert(room.clone())
+                    } else {
+                        self.moving.remove(room)
+                    };
+                    assert!(changed, "only changes are told");
+                }
                 Output::Awaits { connection, awaits } => {
                     let changed = if *awaits {
                         self.awaits.insert(*connection)
@@ -265,6 +277,7 @@ impl Shell {
     fn evict(&mut self) {
         self.object = None;
         self.awaits.clear();
+        self.moving.clear();
         self.life += 1;
         // Timers do not outlive it; the alarm does.
         self.wake.0 = None;
@@ -1414,7 +1427,9 @@ fn what_may_have_ended_the_machine_that_brought_it_counts_as_tried() {
         assert_eq!(shell.deliveries.len(), 1);
         shell.deliveries.clear();
         shell.evict();
-        shell.turn(vec![Input::Interrupted]).unwrap();
+        shell
+            .turn(vec![Input::Interrupted { rooms: vec![] }])
+            .unwrap();
         shell.turn(vec![Input::Timer]).unwrap();
         assert!(shell.deliveries.is_empty(), "not at once");
         shell.now = shell.now.plus(OUTBOX_RETRY_MS << attempt);
@@ -1422,7 +1437,9 @@ fn what_may_have_ended_the_machine_that_brought_it_counts_as_tried() {
     }
     assert_eq!(shell.deliveries.len(), 1);
     // What is not due was not on its way.
-    shell.turn(vec![Input::Interrupted]).unwrap();
+    shell
+        .turn(vec![Input::Interrupted { rooms: vec![] }])
+        .unwrap();
     assert_eq!(world.deliver(1, true), 1);
 }
 

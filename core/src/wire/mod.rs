@@ -387,6 +387,10 @@ pub enum Request {
         /// How far its sockets have come.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         at: Option<StreamPosition>,
+        /// Whom it holds there before these ops, where it may have lost what it had asked for before: who else
+        /// is held by it is gone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holds: Option<Vec<UserId>>,
         /// What its sockets want, in order.
         ops: Vec<Op>,
     },

@@ -360,7 +360,7 @@ impl Stage {
                 }
             }
             Output::AutoResponse(which) => self.shell.auto_response = Some(which),
-            Output::Awaits { .. } => {}
+            Output::Awaits { .. } | Output::Moves { .. } => {}
             Output::Measure(of) => {
                 let waiting = of.into_iter().map(|connection| (connection, usize::MAX));
                 self.inputs.push(Input::Measured(waiting.collect()));

@@ -70,6 +70,8 @@ pub struct Shell<W> {
     pub asking: u64,
     /// How many of those bring something out of the outbox.
     pub bringing: u64,
+    /// The rooms into which sockets are on their way, or out of which.
+    pub moving: BTreeSet<RoomName>,
     /// Whose clients wait for what the machine alone knows of.
     pub awaits: BTreeSet<ConnectionId>,
     /// When it is woken by a timer in memory.
@@ -101,6 +103,7 @@ impl<W> Shell<W> {
             last_request: 0,
             asking: 0,
             bringing: 0,
+            moving: BTreeSet::new(),
             awaits: BTreeSet::new(),
             timer: None,
             alarm: None,
@@ -137,6 +140,7 @@ impl<W> Shell<W> {
         self.asking = 0;
         self.bringing = 0;
         self.awaits.clear();
+        self.moving.clear();
         if mutant == Some(Mutant::AttachmentsSwapped) {
             self.swap_attachments();
         }

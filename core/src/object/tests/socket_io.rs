@@ -1317,6 +1317,7 @@ fn a_room_lists_who_is_here_for_those_alone_who_are_told() {
             from: RoomName::parse(LOBBY).unwrap(),
             number: None,
             at: None,
+            holds: None,
             ops: vec![join],
         };
         let answer = cluster.ask(room, link).unwrap();
@@ -1479,6 +1480,65 @@ fn who_was_put_out_while_away_begins_anew_without_the_room() {
     assert_eq!(ann.heard(&mut cluster), Vec::<String>::new());
     cluster.pass(PRESENCE_GRACE_MS);
     assert!(cluster.roster("chat:1").is_empty());
+}
+
+/// Found by the simulator: a join was under way when storage (or a panic) took its lobby's machine, was done all
+/// the same, and whom it brought was in the room for as long as any other of the lobby's was.
+#[test]
+fn who_was_on_their_way_into_a_room_when_their_lobby_lost_its_memory_is_not_there() {
+    for (others, is_late) in [(true, false), (true, true), (false, false), (false, true)] {
+        let what = format!("others: {others}, late: {is_late}");
+        let mut cluster = Cluster::new(&[]);
+        let mut bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+        let ann = Client::connected("ann", "/", &mut cluster, LOBBY);
+        let (_, wire) = ann.at.clone().unwrap();
+        if others {
+            bob.call(&mut cluster, "join", json!("demo:1"));
+        }
+        let rule = (LOBBY.to_owned(), "demo:1".to_owned(), Fate::HoldRequest);
+        cluster.rules.push(rule);
+        let join = r#"427["join","demo:1"]"#.to_owned();
+        let join = Input::Text {
+            connection: wire,
+            text: join,
+        };
+        cluster.turn(LOBBY, vec![join]);
+        cluster.settle();
+        cluster.rules.clear();
+
+        let rooms: Vec<RoomName> = cluster.shell(LOBBY).moving.iter().cloned().collect();
+        assert_eq!(
+            rooms.iter().map(RoomName::as_str).collect::<Vec<_>>(),
+            ["demo:1"]
+        );
+        cluster.shell(LOBBY).attachments.remove(&wire);
+        cluster.forsake(LOBBY);
+        cluster.pass(10);
+        if !is_late {
+            cluster.release(0);
+            assert!(
+                cluster.roster("demo:1").contains(&"ann".to_owned()),
+                "{what}"
+            );
+        }
+        cluster.turn(LOBBY, vec![Input::Interrupted { rooms }]);
+        cluster.settle();
+        if is_late {
+            cluster.release(0);
+        }
+        cluster.pass(PRESENCE_GRACE_MS);
+        cluster.settle();
+        let expected: &[&str] = if others { &["bob"] } else { &[] };
+        assert_eq!(cluster.roster("demo:1"), expected, "{what}");
+        assert_eq!(cluster.shell(LOBBY).moving, [].into(), "{what}");
+        cluster.publish("demo:1", "note", json!(1));
+        assert_eq!(
+            bob.heard(&mut cluster).contains(&"note".to_owned()),
+            others,
+            "{what}"
+        );
+        assert_eq!(cluster.rows("demo:1", "links"), i64::from(others), "{what}");
+    }
 }
 
 /// Found by the simulator (seed 186): the row of who was coming back, and was put out of a room meanwhile, had

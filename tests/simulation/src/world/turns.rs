@@ -3,7 +3,7 @@
 
 use dialtone_core::{
     hub::{ConnectionId, DisconnectReason, Flush, RequestId},
-    names::Timestamp,
+    names::{RoomName, Timestamp},
     object::{Input, Output},
 };
 
@@ -133,6 +133,11 @@ impl World {
         self.forget_views(object);
         self.objects[object].awaits.clear();
         self.carry_out(object, outputs);
+        let rooms = std::mem::take(&mut self.objects[object].moving);
+        if !rooms.is_empty() {
+            let rooms = rooms.into_iter().collect();
+            self.push(object, Input::Interrupted { rooms });
+        }
         // Requests that nobody but the machine knew of.
         let shell = &self.objects[object];
         let known = inputs.iter().chain(&shell.inbox);
@@ -187,6 +192,14 @@ impl World {
                 Output::AutoResponse(which) => self.objects[object].auto_response = Some(which),
                 // Its wires hold nothing back.
                 Output::Measure(_) => {}
+                Output::Moves { room, under_way } => {
+                    let moving = &mut self.objects[object].moving;
+                    if under_way {
+                        moving.insert(room);
+                    } else {
+                        moving.remove(&room);
+                    }
+                }
                 Output::Awaits { connection, awaits } => {
                     let waiting = &mut self.objects[object].awaits;
                     if awaits {
@@ -319,7 +332,8 @@ impl World {
         } else {
             shell.awaits.iter().copied().collect()
         };
-        let was_bringing = shell.bringing > 0;
+        let rooms: Vec<RoomName> = std::mem::take(&mut shell.moving).into_iter().collect();
+        let was_interrupted = shell.bringing > 0 || !rooms.is_empty();
         shell.sleep(None);
         self.trace_object(object, &|_| "loses its memory".to_owned());
         let mut waiting: Vec<_> = waiting.into_iter().collect();
@@ -332,8 +346,8 @@ impl World {
                 self.close(object, connection, DisconnectReason::ServerRestarting);
             }
         }
-        if was_bringing {
-            self.turn_on(object, vec![Input::Interrupted], &[], Doom::None);
+        if was_interrupted {
+            self.turn_on(object, vec![Input::Interrupted { rooms }], &[], Doom::None);
         }
         if turn
             .iter()
