@@ -19,7 +19,7 @@ import { vendor } from "./vendor.mjs";
 const SOURCES = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "core", "durable", "src"];
 const RESULTS = ["index.js", "index_bg.wasm"];
 /** What is uploaded, gzipped, may not grow past this unnoticed. The goal is 400. */
-const MAX_GZIP_KB = 625;
+const MAX_GZIP_KB = 630;
 // wasm-bindgen catches by exceptions that its target_features do not name.
 const WASM_FEATURES = "--enable-exception-handling";
 // Inlining after LLVM's own makes what gzip leaves a sixth larger.
