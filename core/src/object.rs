@@ -283,7 +283,7 @@ impl Object {
         }
         let awaited = self.hub.take_awaited().into_iter();
         out.extend(awaited.map(|(connection, awaits)| Output::Awaits { connection, awaits }));
-        let moves = self.hub.links.take_moves().into_iter();
+        let moves = self.hub.moves.changes().into_iter();
         let moves = moves.filter(|(room, _)| kind_of(room).keeps_presence());
         out.extend(moves.map(|(room, under_way)| Output::Moves { room, under_way }));
         self.note_sleep(sql, now, inputs)?;

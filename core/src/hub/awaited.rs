@@ -4,12 +4,15 @@
 //! to ask, so whoever holds the sockets is told of each change ([`Output::Awaits`](crate::object::Output)).
 
 use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     rc::Rc,
 };
 
-use super::ConnectionId;
+use super::{
+    ConnectionId,
+    tally::{Tally, Token},
+};
+use crate::names::RoomName;
 
 /// One who waits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,63 +23,26 @@ pub enum Who {
     Plain(ConnectionId),
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    /// How many answers each waits for.
-    counts: HashMap<Who, usize>,
-    /// Those of the turn for which that has changed.
-    changed: BTreeSet<Who>,
-}
+/// That somebody waits for an answer, kept with what is known of the question.
+pub type Wait = Token<Who>;
 
 /// Those who wait.
 #[derive(Debug, Default)]
 pub struct Awaited {
-    counts: Rc<RefCell<Counts>>,
+    waits: Tally<Who>,
     /// Who waited at the end of the last turn, on which wire.
     told: BTreeMap<Who, ConnectionId>,
-}
-
-/// That somebody waits for an answer, kept with what is known of the question.
-#[derive(Debug)]
-pub struct Wait {
-    who: Who,
-    counts: Rc<RefCell<Counts>>,
-}
-
-impl Drop for Wait {
-    fn drop(&mut self) {
-        let Ok(mut counts) = self.counts.try_borrow_mut() else {
-            return;
-        };
-        if let Some(count) = counts.counts.get_mut(&self.who) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.counts.remove(&self.who);
-                counts.changed.insert(self.who.clone());
-            }
-        }
-    }
 }
 
 impl Awaited {
     /// Somebody waits, until this is dropped.
     pub fn wait(&self, who: Who) -> Wait {
-        let mut counts = self.counts.borrow_mut();
-        let count = counts.counts.entry(who.clone()).or_default();
-        *count = count.saturating_add(1);
-        if *count == 1 {
-            counts.changed.insert(who.clone());
-        }
-        Wait {
-            who,
-            counts: Rc::clone(&self.counts),
-        }
+        self.waits.token(who)
     }
 
     /// A session has another wire.
     pub fn moved(&self, sid: &Rc<str>) {
-        let who = Who::Session(Rc::clone(sid));
-        self.counts.borrow_mut().changed.insert(who);
+        self.waits.touch(Who::Session(Rc::clone(sid)));
     }
 
     /// What has changed since the last turn: which connections wait now, or no longer. `wire_of` knows
@@ -85,15 +51,13 @@ impl Awaited {
         &mut self,
         wire_of: impl Fn(&str) -> Option<ConnectionId>,
     ) -> Vec<(ConnectionId, bool)> {
-        let mut counts = self.counts.borrow_mut();
-        let changed = std::mem::take(&mut counts.changed);
         let mut changes = Vec::new();
-        for who in changed {
+        for who in self.waits.take_changed() {
             let wire = match &who {
                 Who::Session(sid) => wire_of(sid),
                 Who::Plain(connection) => Some(*connection),
             };
-            let wire = wire.filter(|_| counts.counts.contains_key(&who));
+            let wire = wire.filter(|_| self.waits.has(&who));
             let told = match wire {
                 Some(wire) => self.told.insert(who, wire),
                 None => self.told.remove(&who),
@@ -109,6 +73,40 @@ impl Awaited {
     /// Who waited at the end of the last turn.
     pub fn since_last_turn(&self) -> impl Iterator<Item = ConnectionId> {
         self.told.values().copied()
+    }
+}
+
+/// That a socket is on its way into a room, or out of it, kept with what is known of that: an op that the room
+/// has not answered, or that a socket is in it which is not stored yet.
+pub type Move = Token<RoomName>;
+
+/// Sockets that are on their way.
+#[derive(Debug, Default)]
+pub struct Moves {
+    moves: Tally<RoomName>,
+    /// To or from which rooms, as of the end of the last turn.
+    told: BTreeSet<RoomName>,
+}
+
+impl Moves {
+    /// One is on its way, until this is dropped.
+    pub fn token(&self, room: &RoomName) -> Move {
+        self.moves.token(room.clone())
+    }
+
+    /// What has changed since the last turn: to or from which rooms any is on its way now, or none is.
+    pub fn changes(&mut self) -> Vec<(RoomName, bool)> {
+        let changed = self.moves.take_changed().into_iter();
+        let changed = changed.filter_map(|room| {
+            let moves = self.moves.has(&room);
+            let is_news = if moves {
+                self.told.insert(room.clone())
+            } else {
+                self.told.remove(&room)
+            };
+            is_news.then_some((room, moves))
+        });
+        changed.collect()
     }
 }
 

@@ -3,11 +3,11 @@
 //! next turn's ops wait for it, so a room does them in the order in which the sockets wanted them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     rc::Rc,
 };
 
-use super::{SocketKey, Wait};
+use super::{Move, SocketKey, Wait};
 use crate::{
     deadlines::Deadlines,
     event::{Args, Publication},
@@ -82,8 +82,17 @@ pub struct Pending {
     /// For whom.
     pub waiter: Waiter,
     since: Timestamp,
-    /// Keeps whoever waits known as such.
-    _wait: Option<Wait>,
+    /// What is known by it being there.
+    _tokens: Tokens,
+}
+
+/// What is known as long as an op has no answer: who waits, and that somebody is on their way.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    /// Who waits.
+    pub wait: Option<Wait>,
+    /// That they are on their way.
+    pub moves: Option<Move>,
 }
 
 impl Pending {
@@ -110,8 +119,6 @@ pub struct Link {
     /// How many joins of each user are among those, and how many leaves that end the link.
     joins: HashMap<String, usize>,
     ends: usize,
-    /// How many joins and leaves.
-    moves: usize,
     attempts: u32,
     not_before: Timestamp,
     /// What came too early: before the first answer, or behind a gap.
@@ -154,9 +161,6 @@ impl Link {
     }
 
     fn count(&mut self, op: &Op) {
-        if matches!(op, Op::Join { .. } | Op::Leave { .. }) {
-            self.moves = self.moves.saturating_add(1);
-        }
         match op {
             Op::Join { user, .. } => {
                 let count = self.joins.entry(user.as_str().to_owned()).or_default();
@@ -168,9 +172,6 @@ impl Link {
     }
 
     fn uncount(&mut self, op: &Op) {
-        if matches!(op, Op::Join { .. } | Op::Leave { .. }) {
-            self.moves = self.moves.saturating_sub(1);
-        }
         match op {
             Op::Join { user, .. } => {
                 let count = self.joins.get_mut(user.as_str());
@@ -210,10 +211,6 @@ pub struct Links {
     links: BTreeMap<Rc<RoomName>, Link>,
     /// When the requests of those that have something to ask may go out.
     due: Deadlines<Rc<RoomName>>,
-    /// Those to which joins or leaves are under way, as of the end of the last turn; and those for which that
-    /// may have changed.
-    moving: BTreeSet<Rc<RoomName>>,
-    touched: BTreeSet<Rc<RoomName>>,
 }
 
 impl Links {
@@ -236,7 +233,6 @@ impl Links {
     pub fn remove(&mut self, room: &RoomName) {
         if let Some((room, _)) = self.links.remove_entry(room) {
             self.due.remove(&room);
-            self.touched.insert(room);
         }
     }
 
@@ -247,7 +243,7 @@ impl Links {
         room: &RoomName,
         op: Op,
         waiter: Waiter,
-        wait: Option<Wait>,
+        tokens: Tokens,
     ) -> Result<(), Box<(Op, Waiter)>> {
         let link = self.links.entry(Rc::new(room.clone())).or_default();
         if link.ops.len() >= MAX_LINK_OPS && !matches!(op, Op::Leave { .. }) {
@@ -258,7 +254,7 @@ impl Links {
             op,
             waiter,
             since: now,
-            _wait: wait,
+            _tokens: tokens,
         });
         self.index(room);
         Ok(())
@@ -272,7 +268,13 @@ impl Links {
         };
         let is_pulling = link.is_pulling
             || self
-                .ask(now, room, Op::Pull { since }, Waiter::Pull, None)
+                .ask(
+                    now,
+                    room,
+                    Op::Pull { since },
+                    Waiter::Pull,
+                    Tokens::default(),
+                )
                 .is_ok();
         self.get(room).is_pulling = is_pulling;
         is_pulling
@@ -281,28 +283,7 @@ impl Links {
     fn index(&mut self, room: &RoomName) {
         if let Some((room, link)) = self.links.get_key_value(room) {
             self.due.set(room, link.due());
-            if (link.moves > 0) != self.moving.contains(room) {
-                self.touched.insert(Rc::clone(room));
-            }
         }
-    }
-
-    /// To which rooms joins or leaves are under way that were not at the end of the last turn, and the other
-    /// way round.
-    pub fn take_moves(&mut self) -> Vec<(RoomName, bool)> {
-        let mut changes = Vec::new();
-        for room in std::mem::take(&mut self.touched) {
-            let moves = self.links.get(&room).is_some_and(|link| link.moves > 0);
-            let changed = if moves {
-                self.moving.insert(Rc::clone(&room))
-            } else {
-                self.moving.remove(&room)
-            };
-            if changed {
-                changes.push(((*room).clone(), moves));
-            }
-        }
-        changes
     }
 
     /// The requests that go out now.
@@ -357,9 +338,8 @@ impl Links {
         self.due
             .check(all.map(|(room, link)| (Rc::clone(room), link.due())));
         for link in self.links.values() {
-            let (mut joins, mut ends, mut moves) = (HashMap::new(), 0, 0);
+            let (mut joins, mut ends) = (HashMap::new(), 0);
             for pending in link.under_way.iter().chain(&link.ops) {
-                moves += usize::from(matches!(pending.op, Op::Join { .. } | Op::Leave { .. }));
                 match &pending.op {
                     Op::Join { user, .. } => {
                         *joins.entry(user.as_str().to_owned()).or_default() += 1;
@@ -368,7 +348,7 @@ impl Links {
                     _ => {}
                 }
             }
-            assert_eq!((&link.joins, link.ends, link.moves), (&joins, ends, moves));
+            assert_eq!((&link.joins, link.ends), (&joins, ends));
         }
     }
 

@@ -18,6 +18,7 @@ mod rate;
 mod runs;
 mod session;
 mod socket;
+mod tally;
 mod watch;
 
 use std::{
@@ -25,11 +26,11 @@ use std::{
     rc::Rc,
 };
 
-pub use awaited::{Awaited, Wait, Who};
+pub use awaited::{Awaited, Move, Moves, Wait, Who};
 pub use connection::{Attachment, Connection, Plain, Wire, end_of};
 pub use disconnect::{DisconnectReason, echo_of};
 pub use journal::Journal;
-pub use link::{Link, Links, Pending, Purpose, Waiter};
+pub use link::{Link, Links, Pending, Purpose, Tokens, Waiter};
 use runs::{Append, Run, Runs};
 pub use session::{Knocking, PingTimers, Session, Sessions};
 pub use socket::{
@@ -166,6 +167,8 @@ pub struct Hub {
     pub watch: Watch,
     /// Whose clients wait for what this object's memory alone knows of.
     pub awaited: Awaited,
+    /// The rooms to and from which sockets are on their way.
+    pub moves: Moves,
 }
 
 impl Hub {

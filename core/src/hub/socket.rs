@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ConnectionId, connection::end_of};
+use super::{ConnectionId, Move, connection::end_of};
 use crate::{
     auth::Claims,
     deadlines::Deadlines,
@@ -225,6 +225,8 @@ pub struct Socket {
     pub recovery: bool,
     /// How far it is.
     pub stage: Stage,
+    /// The rooms that it is in and that are not stored yet, because it is not connected.
+    pub unstored: Vec<Move>,
     /// Events for it that wait until it is connected.
     pub held: Vec<Held>,
     /// Questions to its client that wait as well.

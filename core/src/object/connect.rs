@@ -125,6 +125,7 @@ impl Object {
                 joins: 1,
                 recovery: None,
             },
+            unstored: Vec::new(),
             held: Vec::new(),
             held_questions: Vec::new(),
             joining: 0,
@@ -272,6 +273,7 @@ impl Object {
         };
         socket.stage = Stage::Connected;
         socket.store(sql)?;
+        socket.unstored.clear();
         let mut held = std::mem::take(&mut socket.held);
         let questions = std::mem::take(&mut socket.held_questions);
         let (connection, record) = (socket.connection, &socket.record);

@@ -52,6 +52,7 @@ impl Object {
                         recovery: record.pid.is_some(),
                         record,
                         stage: Stage::Connected,
+                        unstored: Vec::new(),
                         held: Vec::new(),
                         held_questions: Vec::new(),
                         joining: 0,

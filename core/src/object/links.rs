@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Code, Refusal},
     event::{self, Args, Publication},
-    hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Waiter},
+    hub::{DisconnectReason, Floor, Pending, Purpose, Record, SocketKey, Stage, Tokens, Waiter},
     limits::{MAX_LINK_NOTICES, MAX_RECENT_PUBLICATIONS, MAX_ROOMS_PER_SOCKET},
     names::{Epoch, Offset, RoomName, StreamPosition, Timestamp, UserId},
     namespaces::{
@@ -362,8 +362,12 @@ impl Object {
             let answer = self.room_op(sql, now, None, &op)?;
             return self.op_answered(sql, now, room, op, waiter, answer);
         }
-        let wait = waiter.socket().and_then(|key| self.hub.wait(key));
-        match self.hub.links.ask(now, room, op, waiter, wait) {
+        let moves = matches!(op, Op::Join { .. } | Op::Leave { .. });
+        let tokens = Tokens {
+            wait: waiter.socket().and_then(|key| self.hub.wait(key)),
+            moves: moves.then(|| self.hub.moves.token(room)),
+        };
+        match self.hub.links.ask(now, room, op, waiter, tokens) {
             Ok(()) => Ok(()),
             Err(refused) => {
                 let (op, waiter) = *refused;
@@ -437,9 +441,17 @@ impl Object {
             grace,
             last: last && !link.is_joining(),
         };
-        // A leave is never given back.
-        drop(self.hub.links.ask(now, room, op, Waiter::Leave, None));
+        self.ask_to_leave(now, room, op);
         Ok(())
+    }
+
+    fn ask_to_leave(&mut self, now: Timestamp, room: &RoomName, op: Op) {
+        let tokens = Tokens {
+            wait: None,
+            moves: Some(self.hub.moves.token(room)),
+        };
+        // A leave is never given back.
+        drop(self.hub.links.ask(now, room, op, Waiter::Leave, tokens));
     }
 
     /// A socket's event for a room that it is in, or its question to everyone there.
@@ -706,6 +718,11 @@ impl Object {
         let went_by = position.offset.0.saturating_sub(answered.offset.0);
         let floor = Floor { number, position };
         self.hub.sockets.join(key, room, access, entry, floor);
+        if let Some(socket) = self.hub.sockets.get_mut(key)
+            && matches!(socket.stage, Stage::Connecting { .. })
+        {
+            socket.unstored.push(self.hub.moves.token(room));
+        }
         match &purpose {
             Purpose::Asked { ack, .. } => {
                 self.note_moved(now, key, room, true);
@@ -760,8 +777,10 @@ impl Object {
         now: Timestamp,
         rooms: &[RoomName],
     ) -> Result<(), StorageError> {
-        let elsewhere = rooms.iter().filter(|room| **room != self.room.name);
-        for room in elsewhere.filter(|room| kind_of(room).keeps_presence()) {
+        for room in rooms.iter().filter(|room| kind_of(room).keeps_presence()) {
+            if *room == self.room.name {
+                continue;
+            }
             self.hub.links.get(room).is_in_doubt = true;
             if !self.hub.links.pull(now, room) {
                 // Nobody here is in it: whoever was on their way does not come.
@@ -770,7 +789,7 @@ impl Object {
                     grace: true,
                     last: true,
                 };
-                drop(self.hub.links.ask(now, room, op, Waiter::Leave, None));
+                self.ask_to_leave(now, room, op);
             }
         }
         self.room.outbox.interrupted(sql, now)

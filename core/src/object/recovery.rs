@@ -399,6 +399,7 @@ impl Object {
             socket.record.began = self.journal.last();
             socket.record.came_with = None;
             socket.held.clear();
+            socket.unstored.clear();
             socket.stage = Stage::Connecting {
                 joins: 1,
                 recovery: None,

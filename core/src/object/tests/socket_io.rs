@@ -1541,6 +1541,42 @@ fn who_was_on_their_way_into_a_room_when_their_lobby_lost_its_memory_is_not_ther
     }
 }
 
+/// Found by the simulator (seed 244): one of the rooms had answered, and another not yet.
+#[test]
+fn who_was_coming_back_when_their_lobby_lost_its_memory_is_not_there() {
+    let mut cluster = Cluster::new(&[]);
+    let mut bob = Client::connected("bob", "/", &mut cluster, LOBBY);
+    let mut ann = Client::connected("ann", "/", &mut cluster, OTHER);
+    for client in [&mut bob, &mut ann] {
+        client.call(&mut cluster, "join", json!("demo:1"));
+        client.call(&mut cluster, "join", json!("demo:2"));
+    }
+    ann.drop_wire(&mut cluster);
+    let rule = (LOBBY.to_owned(), "demo:2".to_owned(), Fate::HoldRequest);
+    cluster.rules.push(rule);
+    ann.connect(&mut cluster, LOBBY);
+    cluster.rules.clear();
+    assert!(!ann.connected);
+    let rooms: Vec<RoomName> = cluster.shell(LOBBY).moving.iter().cloned().collect();
+    assert_eq!(
+        rooms.iter().map(RoomName::as_str).collect::<Vec<_>>(),
+        ["demo:1", "demo:2", "user:ann"]
+    );
+    let (_, wire) = ann.at.take().unwrap();
+    cluster.shell(LOBBY).attachments.remove(&wire);
+    cluster.forsake(LOBBY);
+    cluster.pass(10);
+    cluster.turn(LOBBY, vec![Input::Interrupted { rooms }]);
+    cluster.settle();
+    cluster.release(0);
+    cluster.pass(PRESENCE_GRACE_MS);
+    cluster.settle();
+    for room in ["demo:1", "demo:2"] {
+        assert_eq!(cluster.roster(room), ["bob"], "{room}");
+    }
+    assert_eq!(cluster.shell(LOBBY).moving, [].into());
+}
+
 /// Found by the simulator (seed 186): the row of who was coming back, and was put out of a room meanwhile, had
 /// only those rooms that had answered.
 #[test]
