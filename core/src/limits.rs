@@ -141,7 +141,7 @@ pub const TYPING_MS: u64 = 3_000;
 pub const MAX_TIMER_MS: u64 = 10_000;
 /// Leeway on `exp` and `nbf`.
 pub const TOKEN_LEEWAY_MS: u64 = 5_000;
-/// The first retry of an outbox entry; doubled each time.
+/// The first retry of an outbox entry; doubled each time. Sooner where panics are tested, which wait for ten.
 pub const OUTBOX_RETRY_MS: u64 = if cfg!(feature = "panics") { 20 } else { 1_000 };
 /// The longest wait between two tries of an outbox entry.
 pub const OUTBOX_MAX_RETRY_MS: u64 = 5 * 60_000;

@@ -267,6 +267,13 @@ impl Object {
             )
         });
         out.extend(first);
+        // Before anything is sent, which may panic.
+        let awaited = self.hub.take_awaited().into_iter();
+        out.extend(awaited.map(|(connection, awaits)| Output::Awaits { connection, awaits }));
+        let moves = self.hub.moves.changes().into_iter();
+        let elsewhere = moves.filter(|(room, _)| *room != self.room.name);
+        let moves = elsewhere.filter(|(room, _)| kind_of(room).keeps_presence());
+        out.extend(moves.map(|(room, under_way)| Output::Moves { room, under_way }));
         let sends = self.hub.flush();
         // Before they are sent more: what was sent before had time to leave.
         let unmeasured = self.hub.take_unmeasured();
@@ -281,11 +288,6 @@ impl Object {
             self.send_due(sql, now, &mut out)?;
             self.deliver_outbox(sql, now, &mut out)?;
         }
-        let awaited = self.hub.take_awaited().into_iter();
-        out.extend(awaited.map(|(connection, awaits)| Output::Awaits { connection, awaits }));
-        let moves = self.hub.moves.changes().into_iter();
-        let moves = moves.filter(|(room, _)| kind_of(room).keeps_presence());
-        out.extend(moves.map(|(room, under_way)| Output::Moves { room, under_way }));
         self.note_sleep(sql, now, inputs)?;
         out.extend(self.wake(now));
         Ok(out)

@@ -208,7 +208,7 @@ pub enum Output {
         /// Whether they wait.
         awaits: bool,
     },
-    /// Sockets are on their way into this room, or out of it, of which this machine alone knows; or no longer.
+    /// Sockets are on their way into this room elsewhere, which keeps presence, or out of it, of which this machine alone knows; or no longer.
     /// Where it is lost meanwhile, the next one must hear of it ([`Input::Interrupted`]).
     Moves {
         /// Which.

@@ -777,10 +777,7 @@ impl Object {
         now: Timestamp,
         rooms: &[RoomName],
     ) -> Result<(), StorageError> {
-        for room in rooms.iter().filter(|room| kind_of(room).keeps_presence()) {
-            if *room == self.room.name {
-                continue;
-            }
+        for room in rooms {
             self.hub.links.get(room).is_in_doubt = true;
             if !self.hub.links.pull(now, room) {
                 // Nobody here is in it: whoever was on their way does not come.

@@ -262,10 +262,10 @@ impl Outbox {
     ) -> Result<(), StorageError> {
         self.in_flight.remove(target);
         for id in entries {
-            let Some(mut entry) = self.entries.remove(id) else {
+            let entry = self.entries.remove(id);
+            let (Some(mut entry), Some(queue)) = (entry, self.queues.get_mut(target)) else {
                 continue;
             };
-            let queue = self.queues.entry(target.clone()).or_default();
             queue.remove(*id, &entry);
             let is_too_old = *target == Target::EventWebhook
                 && entry.since.plus(EVENT_WEBHOOK_GIVE_UP_MS) <= now;

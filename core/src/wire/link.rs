@@ -2,7 +2,7 @@
 //! room) and the Room that the socket has joined.
 //!
 //! ```text
-//! lobby → room   Request::Link { from, number, at, holds, ops }       answered by LinkAnswers: one for each op, and notices
+//! lobby → room   Request::Link { from, number, at, holds, ops }  answered by LinkAnswers: one for each op, and notices
 //! room → lobby   Request::Push { room, epoch, number, notices }  answered by Pushed
 //! lobby → lobby  Request::Recover { … }                          answered by Recovered
 //! ```

@@ -109,6 +109,12 @@ impl World {
             Doom::FallsBefore | Doom::FallsAfter => {
                 self.costs.falls += 1;
                 let was_sending = doom == Doom::FallsAfter;
+                if was_sending {
+                    let told = outputs.into_iter().filter(|output| {
+                        matches!(output, Output::Awaits { .. } | Output::Moves { .. })
+                    });
+                    self.carry_out(object, told.collect());
+                }
                 self.fall(object, inputs, was_sending);
                 // The others of the instance had no turn.
                 for other in 0..self.objects.len() {
@@ -299,7 +305,6 @@ impl World {
         shell.closing = ConnectionId::default();
         shell.auto_response = None;
         let wires = std::mem::take(&mut shell.wires);
-        let waiting = std::mem::take(&mut shell.waiting);
         for wire in wires.into_values() {
             // Most clients hear of it at once; some find out by the missing pings.
             let after = match self.random.below(10) {
@@ -309,6 +314,12 @@ impl World {
             self.agenda
                 .after(after, What::Lost(wire.client, wire.serial));
         }
+        self.answer_nobody(object);
+    }
+
+    /// Whoever waits for an answer of an object's gets none.
+    fn answer_nobody(&mut self, object: ObjectId) {
+        let waiting = std::mem::take(&mut self.objects[object].waiting);
         let mut waiting: Vec<_> = waiting.into_iter().collect();
         waiting.sort_by_key(|(request, _)| *request);
         for (_, waiter) in waiting {
@@ -326,7 +337,6 @@ impl World {
             return;
         }
         let inbox = std::mem::take(&mut shell.inbox);
-        let waiting = std::mem::take(&mut shell.waiting);
         let closed: Vec<ConnectionId> = if was_sending {
             shell.wires.keys().copied().collect()
         } else {
@@ -336,11 +346,7 @@ impl World {
         let was_interrupted = shell.bringing > 0 || !rooms.is_empty();
         shell.sleep(None);
         self.trace_object(object, &|_| "loses its memory".to_owned());
-        let mut waiting: Vec<_> = waiting.into_iter().collect();
-        waiting.sort_by_key(|(request, _)| *request);
-        for (_, waiter) in waiting {
-            self.nobody_answers(waiter);
-        }
+        self.answer_nobody(object);
         if self.mutant != Some(Mutant::WaitsForEver) {
             for connection in closed {
                 self.close(object, connection, DisconnectReason::ServerRestarting);
